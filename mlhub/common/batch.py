@@ -1,0 +1,71 @@
+"""The messages between the gateway and a predict pool: one batch out, one reply back.
+
+A batch holds the rows of many requests, stacked. Its reply is split again by the same sizes.
+"""
+
+from typing import Final
+
+import msgspec
+
+from mlhub.common.errors import BY_CODE, BackendError
+from mlhub.common.tensor import Tensor
+
+
+class BatchRequest(msgspec.Struct, frozen=True, array_like=True):
+    """One call to a model server on behalf of many requests."""
+
+    model: str
+    """Name of the model."""
+    deployment: str
+    """Name under which the model server has the version."""
+    inputs: tuple[Tensor, ...]
+    """Stacked inputs: the first extent of each is the sum of `sizes`, unless there is one request only."""
+    sizes: tuple[int, ...]
+    """Rows of each request, in order."""
+    outputs: tuple[str, ...] = ()
+    """Names of the outputs to return; empty means the model's default."""
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to some consecutive requests of a batch: outputs, or one error."""
+
+    count: int
+    """How many requests it answers."""
+    outputs: tuple[Tensor, ...] = ()
+    """Stacked outputs of these requests."""
+    code: str = ""
+    """Code of the error; empty when there is none."""
+    detail: str = ""
+    """The error's sentence."""
+
+    def raise_error(self) -> None:
+        """Raise the error that this part carries, if it carries one.
+
+        Raises:
+            BackendError: of the family that the code names.
+        """
+        if self.code:
+            family = BY_CODE.get(self.code, BackendError)
+            raise family(self.detail, code=self.code)
+
+
+class BatchReply(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a batch: parts that answer all of its requests, in order."""
+
+    parts: tuple[Part, ...]
+    backend_time: float
+    """Seconds spent in calls to the model server."""
+
+
+class Probe(msgspec.Struct, frozen=True, array_like=True):
+    """What a predict pool says of its model server."""
+
+    healthy: bool
+    detail: str = ""
+    """Why not, when it is not."""
+
+
+REQUEST: Final = msgspec.msgpack.Decoder(BatchRequest)
+REPLY: Final = msgspec.msgpack.Decoder(BatchReply)
+PROBE: Final = msgspec.msgpack.Decoder(Probe)
+ENCODER: Final = msgspec.msgpack.Encoder()

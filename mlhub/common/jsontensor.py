@@ -1,0 +1,89 @@
+"""JSON numbers, strings and booleans → arrays, strictly: nothing is guessed, nothing is silently changed."""
+
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from mlhub.common.errors import FieldError, UnacceptableError
+from mlhub.common.tensor import DTYPES, Array
+
+MAX_DEPTH: Final = 8
+"""Dimensions a tensor may have."""
+
+_ELEMENTS: Final[dict[str, Any]] = {"b": bool, "i": int, "u": int, "f": float, "O": str}
+_SPACE: Final = b" \t\n\r"
+
+
+def parse(raw: msgspec.Raw, datatype: str, pointer: str) -> Array:
+    """Return the array that nested JSON lists stand for; its shape is the lists' own.
+
+    Args:
+        raw: the JSON text, a list of any depth or a single element.
+        datatype: datatype of the Open Inference Protocol that the elements must fit.
+        pointer: JSON pointer to the text, for errors.
+
+    Raises:
+        UnacceptableError: an element is of another kind, does not fit, is infinite, or the lists are ragged.
+    """
+    text = bytes(raw)
+    depth = _depth(text)
+    if depth > MAX_DEPTH:
+        raise _bad(pointer, f"A tensor has at most {MAX_DEPTH} dimensions.")
+    dtype = DTYPES[datatype]
+    try:
+        nested = _decoder(dtype.kind, depth).decode(text)
+    except msgspec.ValidationError as error:
+        raise _bad(*_place(str(error), pointer)) from error
+    return _array(nested, dtype, datatype, depth, pointer)
+
+
+def _array(nested: Any, dtype: np.dtype[Any], datatype: str, depth: int, pointer: str) -> Array:
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(nested, dtype=dtype)
+    except OverflowError:
+        raise _bad(pointer, f"A number here does not fit {datatype}.") from None
+    except ValueError:
+        raise _bad(pointer, "The lists here differ in length; every row needs the same shape.") from None
+    if array.ndim != depth:
+        raise _bad(pointer, "The lists here differ in length; every row needs the same shape.")
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise _bad(pointer, f"A number here is too large for {datatype}.")
+    return array
+
+
+def _depth(text: bytes) -> int:
+    depth = 0
+    for byte in text:
+        if byte == ord("["):
+            depth += 1
+        elif byte not in _SPACE:
+            break
+        if depth > MAX_DEPTH:
+            break
+    return depth
+
+
+@cache
+def _decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+    nested: Any = _ELEMENTS[kind]
+    for _ in range(depth):
+        nested = list.__class_getitem__(nested)
+    return msgspec.json.Decoder(nested)
+
+
+def _place(message: str, pointer: str) -> tuple[str, str]:
+    """Turn msgspec's "… - at `$[0][3]`" into a JSON pointer and the sentence before it."""
+    detail, _, path = message.partition(" - at `$")
+    steps = path.rstrip("`").replace("]", "").replace("[", "/")
+    return pointer + steps, detail.replace("`", "") + "."
+
+
+def _bad(pointer: str, detail: str) -> UnacceptableError:
+    return UnacceptableError(
+        f"The input at {pointer} is not what the model takes: {detail}",
+        code="bad_input",
+        fields=(FieldError(pointer, detail),),
+    )

@@ -1,0 +1,231 @@
+"""The bodies of the Open Inference Protocol v2 over REST, with its binary data extension.
+
+Sources: https://github.com/kserve/open-inference-protocol (REST) and Triton's "Binary Tensor Data
+Extension". A body with binary data is the JSON part, whose length stands in the header `HEADER_LENGTH`,
+followed by the bytes of each such tensor in order.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from mlhub.common import jsontensor, tensor
+from mlhub.common.errors import MalformedError, UnacceptableError
+from mlhub.common.tensor import DTYPES, Array, Tensor
+
+HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+BINARY_EXTENSION: Final = "binary_tensor_data"
+"""Name under which a server lists the extension in `GET /v2`."""
+BINARY_TYPE: Final = "application/octet-stream"
+JSON_TYPE: Final = "application/json"
+
+
+class WireTensor(msgspec.Struct, omit_defaults=True):
+    """An input or output as it stands in the JSON part."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: dict[str, Any] = {}
+    data: msgspec.Raw | None = None
+
+
+class WireOutput(msgspec.Struct, omit_defaults=True):
+    """An output that a request asks for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class WireRequest(msgspec.Struct, omit_defaults=True):
+    """The JSON part of a request."""
+
+    inputs: tuple[WireTensor, ...]
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    outputs: tuple[WireOutput, ...] = ()
+
+
+class WireResponse(msgspec.Struct, omit_defaults=True):
+    """The JSON part of a response."""
+
+    model_name: str
+    outputs: tuple[WireTensor, ...]
+    model_version: str | None = None
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(msgspec.Struct, frozen=True):
+    """A request with its tensors decoded."""
+
+    inputs: dict[str, Array]
+    """Inputs by name, in the order they came."""
+    id: str | None = None
+    outputs: tuple[str, ...] = ()
+    """Names of the outputs asked for; empty means the model's default."""
+    binary: frozenset[str] | None = frozenset()
+    """Outputs to return as binary data; `None` means all."""
+
+
+_REQUEST: Final = msgspec.json.Decoder(WireRequest)
+_RESPONSE: Final = msgspec.json.Decoder(WireResponse)
+
+
+def encode_request(
+    inputs: Sequence[Tensor], outputs: Iterable[str] = (), *, binary: bool
+) -> tuple[bytes, int | None]:
+    """Make the body of a request.
+
+    Returns:
+        The body, and the length of its JSON part for `HEADER_LENGTH`, `None` when all of it is JSON.
+    """
+    head = WireRequest(
+        inputs=tuple(_wire(item, binary=binary) for item in inputs),
+        outputs=tuple(WireOutput(name) for name in outputs),
+        parameters={"binary_data_output": True} if binary else {},
+    )
+    return _body(msgspec.json.encode(head), inputs if binary else ())
+
+
+def decode_request(body: bytes, header_length: int | None = None) -> InferRequest:
+    """Read the body of a request.
+
+    Args:
+        body: all of it.
+        header_length: value of `HEADER_LENGTH` where the request has that header.
+
+    Raises:
+        MalformedError: it is not a request of the protocol.
+        UnacceptableError: a tensor's data does not fit its datatype or shape.
+    """
+    text, rest = _split(body, header_length)
+    try:
+        head = _REQUEST.decode(text)
+    except msgspec.DecodeError as error:
+        raise MalformedError(
+            f"The body is not an Open Inference request: {error}.", code="bad_request"
+        ) from error
+    inputs: dict[str, Array] = {}
+    for index, (item, raw) in enumerate(_with_binary(head.inputs, rest)):
+        inputs[item.name] = _array(item, raw, f"/inputs/{index}/data")
+    if len(inputs) != len(head.inputs):
+        raise UnacceptableError("Two inputs have the same name.", code="bad_input")
+    every = head.parameters.get("binary_data_output") is True
+    chosen = frozenset(item.name for item in head.outputs if item.parameters.get("binary_data") is True)
+    return InferRequest(
+        inputs=inputs,
+        id=head.id,
+        outputs=tuple(item.name for item in head.outputs),
+        binary=None if every else chosen,
+    )
+
+
+def encode_response(
+    model: str,
+    version: str | None,
+    outputs: Sequence[Tensor],
+    *,
+    request_id: str | None = None,
+    binary: frozenset[str] | None = frozenset(),
+) -> tuple[bytes, int | None]:
+    """Make the body of a response; `binary` names the outputs to send raw, `None` means all.
+
+    Returns:
+        The body, and the length of its JSON part for `HEADER_LENGTH`, `None` when all of it is JSON.
+    """
+    raw = [item for item in outputs if binary is None or item.name in binary]
+    head = WireResponse(
+        model_name=model,
+        model_version=version,
+        id=request_id,
+        outputs=tuple(_wire(item, binary=binary is None or item.name in binary) for item in outputs),
+    )
+    return _body(msgspec.json.encode(head), raw)
+
+
+def decode_response(body: bytes, header_length: int | None = None) -> tuple[Tensor, ...]:
+    """Read the outputs from the body of a response.
+
+    Raises:
+        MalformedError: it is not a response of the protocol.
+        UnacceptableError: an output's data does not fit its datatype or shape.
+    """
+    text, rest = _split(body, header_length)
+    try:
+        head = _RESPONSE.decode(text)
+    except msgspec.DecodeError as error:
+        raise MalformedError(
+            f"The body is not an Open Inference response: {error}.", code="bad_response"
+        ) from error
+    outputs = []
+    for index, (item, raw) in enumerate(_with_binary(head.outputs, rest)):
+        pointer = f"/outputs/{index}/data"
+        outputs.append(
+            _tensor(item, raw) if raw is not None else tensor.encode(item.name, _array(item, None, pointer))
+        )
+    return tuple(outputs)
+
+
+def _wire(item: Tensor, *, binary: bool) -> WireTensor:
+    wire = WireTensor(item.name, item.datatype, item.shape)
+    if binary:
+        wire.parameters = {"binary_data_size": len(item.data)}
+    else:
+        wire.data = msgspec.Raw(msgspec.json.encode(tensor.to_list(tensor.decode(item).reshape(-1))))
+    return wire
+
+
+def _body(head: bytes, raw: Iterable[Tensor]) -> tuple[bytes, int | None]:
+    pieces = [item.data for item in raw]
+    if not pieces:
+        return head, None
+    return b"".join((head, *pieces)), len(head)
+
+
+def _split(body: bytes, header_length: int | None) -> tuple[bytes, bytes]:
+    if header_length is None:
+        return body, b""
+    if not 0 <= header_length <= len(body):
+        raise MalformedError(f"{HEADER_LENGTH} is larger than the body.", code="bad_request")
+    return body[:header_length], body[header_length:]
+
+
+def _with_binary(items: Iterable[WireTensor], rest: bytes) -> Iterable[tuple[WireTensor, bytes | None]]:
+    position = 0
+    for item in items:
+        size = item.parameters.get("binary_data_size")
+        if size is None:
+            yield item, None
+            continue
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0 or position + size > len(rest):
+            raise MalformedError(
+                f"The binary data of tensor {item.name!r} is not all there.", code="bad_request"
+            )
+        yield item, rest[position : position + size]
+        position += size
+    if position != len(rest):
+        raise MalformedError("The body has bytes after its last tensor.", code="bad_request")
+
+
+def _array(item: WireTensor, raw: bytes | None, pointer: str) -> Array:
+    if item.datatype not in DTYPES:
+        raise UnacceptableError(f"There is no datatype {item.datatype!r}.", code="bad_input")
+    if raw is not None:
+        return tensor.decode(_tensor(item, raw))
+    if item.data is None:
+        raise UnacceptableError(f"Tensor {item.name!r} has no data.", code="bad_input")
+    array = jsontensor.parse(item.data, item.datatype, pointer)
+    if any(extent < 0 for extent in item.shape) or array.size != math.prod(item.shape):
+        raise UnacceptableError(
+            f"Tensor {item.name!r} has {array.size} elements, but shape {list(item.shape)} takes "
+            f"{math.prod(item.shape)}.",
+            code="bad_input",
+        )
+    return array.reshape(item.shape)
+
+
+def _tensor(item: WireTensor, raw: bytes) -> Tensor:
+    return Tensor(item.name, item.datatype, item.shape, raw)

@@ -1,0 +1,82 @@
+"""The record of an asynchronous prediction and the states it may pass through."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from mlhub.common.tensor import Tensor
+
+
+class PredictionStatus(StrEnum):
+    """Where a prediction stands."""
+
+    STARTING = "starting"
+    """Accepted and kept; no worker has begun."""
+    PROCESSING = "processing"
+    """A worker holds a lease on it."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+TRANSITIONS: Final[dict[PredictionStatus, frozenset[PredictionStatus]]] = {
+    PredictionStatus.STARTING: frozenset(
+        {PredictionStatus.PROCESSING, PredictionStatus.FAILED, PredictionStatus.CANCELED}
+    ),
+    # A worker whose lease ran out is replaced by another one: processing may begin again.
+    PredictionStatus.PROCESSING: frozenset(
+        {
+            PredictionStatus.PROCESSING,
+            PredictionStatus.SUCCEEDED,
+            PredictionStatus.FAILED,
+            PredictionStatus.CANCELED,
+        }
+    ),
+    PredictionStatus.SUCCEEDED: frozenset(),
+    PredictionStatus.FAILED: frozenset(),
+    PredictionStatus.CANCELED: frozenset(),
+}
+"""The legal changes of status."""
+
+ENDED: Final = frozenset(status for status, following in TRANSITIONS.items() if not following)
+"""The statuses that never change again."""
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One asynchronous prediction."""
+
+    id: str
+    """Sortable by time of creation."""
+    model: str
+    version: str
+    backend: str
+    deployment: str
+    """Name under which the model server has the version."""
+    inputs: tuple[Tensor, ...]
+    """What to predict from, rows first."""
+    outputs: tuple[str, ...] = ()
+    """Names of the outputs that were asked for; empty means the model's default."""
+    single: bool = False
+    """Whether the client gave one row and gets one output, not a list of one."""
+    protocol: str = "mlhub"
+    """Form in which the client asked and gets its answer: `mlhub` or `oip`."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes, kept so that the answer is the same when the model changes."""
+    status: PredictionStatus = PredictionStatus.STARTING
+    result: tuple[Tensor, ...] = ()
+    """The model's outputs, once succeeded."""
+    error: str | None = None
+    """Why it failed, for the user."""
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    predict_time: float | None = None
+    """Seconds that the model server took."""
+    lease_until: datetime | None = None
+    """Until when one worker alone may work on it, UTC."""
+    attempts: int = 0
+    """How often a worker began."""
+    published_at: datetime | None = None
+    """When its message was last put on the queue, UTC."""

@@ -1,0 +1,156 @@
+"""Settings, from `MLHUB_*` variables and, where `MLHUB_CONFIG` names one, a TOML file.
+
+Variables win over the file. `MLHUB_BACKENDS` takes the whole table of backends as JSON.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from mlhub.common.errors import MLHubError
+from mlhub.common.model import ModelType
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+MIB = 1024 * 1024
+
+
+class SettingsError(MLHubError):
+    """The hub's own settings are wrong; said when a process starts."""
+
+    code = "bad_settings"
+
+
+class BackendSettings(BaseModel):
+    """One backend: a kind of model server, and how to reach it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    protocol: Literal["oip"] = "oip"
+    """Protocol its servers speak; names the adapter."""
+    addresses: tuple[str, ...] = ("http://127.0.0.1:8191",)
+    """Base addresses of its servers; any of them can serve any model of the backend."""
+    types: tuple[ModelType, ...] = ()
+    """Model types it serves by default."""
+    repository: Path | None = None
+    """Folder in which its servers look for models, as the job pool sees it."""
+    timeout: Seconds = 30.0
+    """Seconds one predict call may take."""
+    load_timeout: Seconds = 120.0
+    """Seconds loading a model may take."""
+    batch_rows: Count = 128
+    """Rows one batch may hold."""
+    batch_bytes: Count = MIB
+    """Bytes of tensors one batch may hold; a larger single request goes alone."""
+    slots: Count = 2
+    """Batches of one model that an API process keeps in flight."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with the defaults of one machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MLHUB_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    broker_url: str = "amqp://guest:guest@127.0.0.1:5672//"
+    """RabbitMQ."""
+    mongodb_url: str = "mongodb://127.0.0.1:27017/"
+    """MongoDB, or any server that speaks its protocol."""
+    database: str = "mlhub"
+    """Name of the database in it."""
+    bundles: Path = Path("bundles")
+    """Folder of the bundle store."""
+    host: str = "127.0.0.1"
+    """Address the API listens on; any but loopback needs a token."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8181
+    """Port the API listens on."""
+    api_processes: Count = 1
+    """Processes of the API."""
+    token: str | None = None
+    """Bearer token that every call but health must carry; none means no login."""
+    run_dir: Path = Path()
+    """Folder for control sockets and the like."""
+    log_format: Literal["text", "json"] = "text"
+    """How log lines look."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    backends: dict[str, BackendSettings] = Field(
+        default_factory=lambda: {"sklearn": BackendSettings(types=(ModelType.SKLEARN,))}
+    )
+    """Backends by name."""
+
+    max_json_bytes: Count = 16 * MIB
+    """Bytes a JSON body may have."""
+    max_bundle_bytes: Count = 5 * 1024 * MIB
+    """Bytes an uploaded bundle may have."""
+    max_unpacked_bytes: Count = 8 * 1024 * MIB
+    """Bytes an unpacked bundle may have."""
+    max_unpacked_files: Count = 10_000
+    """Files an unpacked bundle may have."""
+    max_unpacked_ratio: Count = 200
+    """How many times its own size a bundle may unpack to."""
+    max_prediction_bytes: Count = 12 * MIB
+    """Bytes of tensors one asynchronous prediction may take or give."""
+    allow_pickles: bool = False
+    """Whether bundles may hold pickles, which can run any code when they are loaded."""
+
+    max_pending: Count = 10_000
+    """Requests that may wait in one API process; beyond that clients get 503."""
+    broker_grace: Seconds = 5.0
+    """Seconds that waiting requests survive without a broker before they get 503."""
+    route_ttl: Seconds = 1.0
+    """Seconds an API process may trust what it knows of a model's versions."""
+    default_wait: Seconds = 30.0
+    """Seconds a client waits for a prediction unless it says otherwise."""
+    max_wait: Seconds = 300.0
+    """Most seconds a client may ask to wait."""
+    lease: Seconds = 300.0
+    """Seconds a job may work on a record before another may take it over."""
+    job_attempts: Count = 4
+    """How often a job is tried before its record fails."""
+    sweep_interval: Seconds = 15.0
+    """Seconds between two looks for records whose message was lost."""
+    prediction_ttl: Seconds = 7 * 86400.0
+    """Seconds an asynchronous prediction is kept."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then variables, then the TOML file."""
+        del dotenv_settings, file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("MLHUB_CONFIG") or None)
+        return (init_settings, env_settings, toml)
+
+    def backend_for(self, model_type: ModelType) -> str | None:
+        """Name the backend that serves a type by default, if one does."""
+        return next((name for name, backend in self.backends.items() if model_type in backend.types), None)
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        SettingsError: one of them is wrong; the sentence names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"The setting MLHUB_{place.upper()} is wrong: {first['msg']}.") from error

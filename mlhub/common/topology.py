@@ -1,0 +1,103 @@
+"""The names of the wire, once: queues, exchange, tasks, and the Celery settings both ends share."""
+
+from typing import Any, Final
+
+import msgspec
+from celery import Celery
+from kombu import serialization
+from kombu.entity import Exchange, Queue
+
+PREDICT: Final = "mlhub.predict"
+"""Task: one batch, one call to the model server. Argument: an encoded `BatchRequest`."""
+PROBE: Final = "mlhub.probe"
+"""Task: ask the model server whether it is well. No argument."""
+JOB_PREDICT: Final = "mlhub.job.predict"
+"""Task: an asynchronous prediction. Argument: its id."""
+JOB_VALIDATE: Final = "mlhub.job.validate"
+"""Task: check and deploy an uploaded version. Argument: its deployment."""
+JOB_REMOVE: Final = "mlhub.job.remove"
+"""Task: take a removed version from its model server. Argument: its deployment."""
+
+EXCHANGE: Final = Exchange("mlhub", type="direct", durable=True)
+DEAD: Final = Queue(
+    "mlhub.dead",
+    Exchange("mlhub.dead", type="fanout", durable=True),
+    durable=True,
+    queue_arguments={"x-queue-type": "quorum"},
+)
+"""Where messages end that could not be worked off."""
+
+PREDICT_MAX_LENGTH: Final = 2000
+"""Batches that may wait in a predict queue; beyond that publishers are refused."""
+DELIVERY_LIMIT: Final = 5
+"""How often a job's message may be delivered before it goes to `DEAD`."""
+
+SERIALIZER: Final = "mlhub-msgpack"
+CONTENT_TYPE: Final = "application/x-msgpack"
+
+
+def predict_queue(backend: str) -> Queue:
+    """Return the queue of a backend's predict pool.
+
+    Its messages are transient and short-lived: whoever sent one still waits for the answer and sends it
+    again when the broker lost it. The queue itself is durable, since RabbitMQ 4 allows nothing else.
+    """
+    name = f"mlhub.{backend}.predict"
+    return Queue(
+        name,
+        EXCHANGE,
+        routing_key=name,
+        durable=True,
+        queue_arguments={"x-max-length": PREDICT_MAX_LENGTH, "x-overflow": "reject-publish"},
+    )
+
+
+def jobs_queue(backend: str) -> Queue:
+    """Return the queue of a backend's job pool: replicated, and with a limit to redelivery."""
+    name = f"mlhub.{backend}.jobs"
+    return Queue(
+        name,
+        EXCHANGE,
+        routing_key=name,
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": DEAD.exchange.name,
+        },
+    )
+
+
+def celery_app(broker_url: str, **options: Any) -> Celery:
+    """Make a Celery application that speaks MLHub's format; `options` add to its settings."""
+    _register_serializer()
+    app = Celery("mlhub", broker=broker_url, backend="rpc://", set_as_current=False)
+    app.conf.update(
+        task_serializer=SERIALIZER,
+        result_serializer=SERIALIZER,
+        accept_content=[CONTENT_TYPE],
+        result_accept_content=[CONTENT_TYPE],
+        task_default_exchange=EXCHANGE.name,
+        task_default_exchange_type=EXCHANGE.type,
+        task_create_missing_queues=False,
+        task_acks_late=True,
+        task_store_errors_even_if_ignored=False,
+        task_send_sent_event=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        enable_utc=True,
+        **options,
+    )
+    return app
+
+
+def _register_serializer() -> None:
+    # msgspec's msgpack keeps bytes as bytes and needs no further package.
+    serialization.register(
+        SERIALIZER,
+        msgspec.msgpack.encode,
+        msgspec.msgpack.decode,
+        content_type=CONTENT_TYPE,
+        content_encoding="binary",
+    )

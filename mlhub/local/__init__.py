@@ -1,0 +1,1 @@
+"""Everything on one machine: `mlhub up` and `mlhub down`."""

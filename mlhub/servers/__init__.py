@@ -1,0 +1,1 @@
+"""MLHub's own model servers, speaking the Open Inference Protocol."""

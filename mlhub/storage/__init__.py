@@ -1,0 +1,1 @@
+"""The records of MongoDB and the bundles: the only place that knows how they are kept."""

@@ -1,0 +1,1 @@
+"""The Celery workers: tasks, adapters to model servers, checks of bundles."""
