@@ -29,7 +29,7 @@ class WireTensor(msgspec.Struct, omit_defaults=True):
     datatype: str
     shape: tuple[int, ...]
     parameters: dict[str, Any] = {}
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class WireOutput(msgspec.Struct, omit_defaults=True):
@@ -215,7 +215,7 @@ def _array(item: WireTensor, raw: bytes | None, pointer: str) -> Array:
         raise UnacceptableError(f"There is no datatype {item.datatype!r}.", code="bad_input")
     if raw is not None:
         return tensor.decode(_tensor(item, raw))
-    if item.data is None:
+    if not bytes(item.data):
         raise UnacceptableError(f"Tensor {item.name!r} has no data.", code="bad_input")
     array = jsontensor.parse(item.data, item.datatype, pointer)
     if any(extent < 0 for extent in item.shape) or array.size != math.prod(item.shape):
