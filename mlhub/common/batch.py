@@ -38,15 +38,9 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     detail: str = ""
     """The error's sentence."""
 
-    def raise_error(self) -> None:
-        """Raise the error that this part carries, if it carries one.
-
-        Raises:
-            BackendError: of the family that the code names.
-        """
-        if self.code:
-            family = BY_CODE.get(self.code, BackendError)
-            raise family(self.detail, code=self.code)
+    def error(self) -> BackendError:
+        """Return the error that this part carries, of the family that its code names."""
+        return BY_CODE.get(self.code, BackendError)(self.detail, code=self.code)
 
 
 class BatchReply(msgspec.Struct, frozen=True, array_like=True):

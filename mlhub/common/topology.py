@@ -36,13 +36,23 @@ SERIALIZER: Final = "mlhub-msgpack"
 CONTENT_TYPE: Final = "application/x-msgpack"
 
 
+def predict_queue_name(backend: str) -> str:
+    """Name the queue of a backend's predict pool."""
+    return f"mlhub.{backend}.predict"
+
+
+def jobs_queue_name(backend: str) -> str:
+    """Name the queue of a backend's job pool."""
+    return f"mlhub.{backend}.jobs"
+
+
 def predict_queue(backend: str) -> Queue:
     """Return the queue of a backend's predict pool.
 
     Its messages are transient and short-lived: whoever sent one still waits for the answer and sends it
     again when the broker lost it. The queue itself is durable, since RabbitMQ 4 allows nothing else.
     """
-    name = f"mlhub.{backend}.predict"
+    name = predict_queue_name(backend)
     return Queue(
         name,
         EXCHANGE,
@@ -54,7 +64,7 @@ def predict_queue(backend: str) -> Queue:
 
 def jobs_queue(backend: str) -> Queue:
     """Return the queue of a backend's job pool: replicated, and with a limit to redelivery."""
-    name = f"mlhub.{backend}.jobs"
+    name = jobs_queue_name(backend)
     return Queue(
         name,
         EXCHANGE,

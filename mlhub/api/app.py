@@ -1,0 +1,122 @@
+"""The composition of an API process: everything is built here and passed on through constructors."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, Final
+
+import falcon.asgi
+
+from mlhub.api import bodies, problems
+from mlhub.api.gateway.gateway import Gateway
+from mlhub.api.middleware import BearerToken, RequestId
+from mlhub.api.resources.bundles import DownloadResource, UploadResource
+from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
+from mlhub.api.resources.models import ModelResource, ModelsResource
+from mlhub.api.resources.predict import PredictResource
+from mlhub.api.resources.predictions import CancelResource, PredictionResource, PredictionsResource
+from mlhub.api.resources.versions import VersionResource, VersionsResource
+from mlhub.api.services.health import HealthService
+from mlhub.api.services.models import ModelService
+from mlhub.api.services.predictions import PredictionService
+from mlhub.api.services.routes import RouteCache, RouteService
+from mlhub.api.services.uploads import UploadService
+from mlhub.common.settings import Settings
+from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.database import check, connect
+from mlhub.storage.directory import DirectoryBundleStore
+from mlhub.storage.indexes import IndexKeeper
+from mlhub.storage.models import ModelStore
+from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.versions import VersionStore
+
+_THREADS: Final = 16
+"""Calls of services at once; each waits for the database or a disk most of its time."""
+
+
+class Application(falcon.asgi.App[Any, Any]):
+    """Falcon's application, which also notices bodies that break off."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection's event stream."""
+        if scope["type"] == "http" and any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+            receive = bodies.watch(scope, receive)
+        await super().__call__(scope, receive, send)
+
+
+class Lifespan:
+    """Starts what an API process runs besides its requests, and ends it."""
+
+    def __init__(self, gateway: Gateway, indexes: IndexKeeper) -> None:
+        self._gateway = gateway
+        self._indexes = indexes
+
+    async def process_startup(self, scope: Any, event: Any) -> None:
+        """Begin to connect to the broker; the database is tried at its first use."""
+        del scope, event
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "service"))
+        self._gateway.start()
+        self._indexes.start()
+
+    async def process_shutdown(self, scope: Any, event: Any) -> None:
+        """Close the connections."""
+        del scope, event
+        await asyncio.to_thread(self._gateway.stop)
+        await asyncio.to_thread(self._indexes.stop)
+
+
+def create_app(settings: Settings) -> Application:
+    """Build the ASGI application of one API process."""
+    database = connect(settings.mongodb_url, settings.database)
+    models = ModelStore(database)
+    versions = VersionStore(database)
+    predictions = PredictionStore(database, timedelta(seconds=settings.prediction_ttl))
+    catalogue = Catalogue(models, versions)
+    bundles = DirectoryBundleStore(settings.bundles)
+    gateway = Gateway(settings)
+    indexes = IndexKeeper([models.create_indexes, versions.create_indexes, predictions.create_indexes])
+
+    model_service = ModelService(models, versions, catalogue, settings)
+    prediction_service = PredictionService(predictions, settings.max_prediction_bytes)
+    upload_service = UploadService(models, versions, catalogue, bundles)
+    routes = RouteCache(RouteService(models, versions).find, settings.route_ttl)
+    health = HealthService(gateway, lambda: check(database), bundles.check, tuple(settings.backends))
+
+    middleware: list[Any] = [RequestId(), Lifespan(gateway, indexes)]
+    if settings.token is not None:
+        middleware.insert(1, BearerToken(settings.token))
+    app = Application(middleware=middleware)
+    problems.add_handlers(app)
+    app.req_options.strip_url_path_trailing_slash = True
+
+    model = ModelResource(model_service, routes, gateway, settings.max_json_bytes)
+    predict = PredictResource(routes, gateway, prediction_service, settings)
+    download = DownloadResource(model_service, bundles)
+    _add(
+        app.add_route,
+        {
+            "/models": ModelsResource(model_service),
+            "/model/{name}": model,
+            "/model/{name}/upload": UploadResource(upload_service, model_service, gateway, settings),
+            "/model/{name}/download": download,
+            "/model/{name}/predict": predict,
+            "/model/{name}/versions": VersionsResource(model_service),
+            "/model/{name}/versions/{version}": VersionResource(model_service, routes, gateway),
+            "/model/{name}/versions/{version}/download": download,
+            "/model/{name}/versions/{version}/predict": predict,
+            "/predict": predict,
+            "/predictions": PredictionsResource(prediction_service),
+            "/predictions/{identity}": PredictionResource(prediction_service, settings.max_wait),
+            "/predictions/{identity}/cancel": CancelResource(prediction_service),
+            "/health/live": LiveResource(),
+            "/health/ready": ReadyResource(health),
+            "/status": StatusResource(health),
+        },
+    )
+    return app
+
+
+def _add(add_route: Callable[[str, object], None], routes: dict[str, object]) -> None:
+    for template, resource in routes.items():
+        add_route(template, resource)

@@ -1,0 +1,1 @@
+"""The gateway between the event loop and RabbitMQ: many requests, one message."""

@@ -1,0 +1,48 @@
+"""What happens to every request: an id for it, and a look at its token."""
+
+import re
+import secrets
+from typing import Final
+
+import falcon.asgi
+
+from mlhub.common.errors import UnauthenticatedError
+from mlhub.common.logs import REQUEST_ID
+
+HEADER: Final = "X-Request-ID"
+_SANE: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_OPEN: Final = "/health/"
+"""Addresses that need no token: load balancers and probes have none."""
+
+
+class RequestId:
+    """Gives every request an id, the client's own when it sends a sane one, and returns it."""
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Set the id for logs and for the answer."""
+        given = req.get_header(HEADER)
+        identity = given if given and _SANE.fullmatch(given) else secrets.token_hex(8)
+        REQUEST_ID.set(identity)
+        resp.set_header(HEADER, identity)
+
+
+class BearerToken:
+    """Lets nobody in without the hub's token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Compare the token that came with the request.
+
+        Raises:
+            UnauthenticatedError: none came, or another one.
+        """
+        del resp
+        if req.path.startswith(_OPEN):
+            return
+        scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
+        if scheme.lower() != "bearer" or not secrets.compare_digest(token.strip().encode(), self._token):
+            raise UnauthenticatedError(
+                "This hub needs its token: send it as the header 'Authorization: Bearer …'."
+            )

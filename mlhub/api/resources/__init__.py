@@ -1,0 +1,1 @@
+"""Resources: each parses a request, makes one call and renders the answer."""

@@ -1,0 +1,111 @@
+"""`/models` and `/model/{name}`: the entries."""
+
+import asyncio
+from typing import Final
+
+import falcon.asgi
+import msgspec
+
+from mlhub.api import representation
+from mlhub.api.bodies import read_json
+from mlhub.api.gateway.gateway import Gateway
+from mlhub.api.responses import entity_tag, has_tag, limit_of, link_next, send, send_entity
+from mlhub.api.services.models import Accepts, Entry, ModelFields, ModelService
+from mlhub.api.services.routes import RouteCache
+from mlhub.common import topology
+from mlhub.common.errors import PreconditionFailedError, UnacceptableError
+from mlhub.common.model import ModelState, ModelType
+from mlhub.storage.models import SORTS, ModelFilter
+
+_FIELDS: Final = msgspec.json.Decoder(ModelFields)
+
+
+class ModelsResource:
+    """The list of entries."""
+
+    def __init__(self, models: ModelService) -> None:
+        self._models = models
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """List entries that meet the filters."""
+        sort = req.get_param("sort") or "name"
+        if sort not in SORTS:
+            raise UnacceptableError(f"sort takes one of {', '.join(SORTS)}.", code="bad_parameter")
+        limit, cursor = limit_of(req), req.get_param("cursor")
+        page = await asyncio.to_thread(self._models.page, _filter(req), sort, limit, cursor)
+        link_next(req, resp, page.following)
+        send(resp, [representation.entry(item) for item in page.items])
+
+
+class ModelResource:
+    """One entry."""
+
+    def __init__(self, models: ModelService, routes: RouteCache, gateway: Gateway, max_bytes: int) -> None:
+        self._models = models
+        self._routes = routes
+        self._gateway = gateway
+        self._max_bytes = max_bytes
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        """Show the entry with its versions."""
+        entry = await asyncio.to_thread(self._models.get, name)
+        send_entity(req, resp, representation.entry(entry))
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        """Create the entry."""
+        fields = await read_json(req, _FIELDS, self._max_bytes)
+        entry = await asyncio.to_thread(self._models.create, name, fields)
+        resp.set_header("Location", f"/model/{name}")
+        send(resp, representation.entry(entry), 201)
+
+    async def on_put(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        """Change the fields that are given."""
+        fields = await read_json(req, _FIELDS, self._max_bytes)
+        accepts = IfMatch(req.get_header("If-Match"))
+        entry = await asyncio.to_thread(self._models.change, name, fields, accepts)
+        self._routes.drop(name)
+        send_entity(req, resp, representation.entry(entry))
+
+    async def on_delete(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        """Remove the entry, its versions, and in time what its backend has of it."""
+        del req
+        versions = await asyncio.to_thread(self._models.delete, name)
+        self._routes.drop(name)
+        for version in versions:
+            await self._gateway.publish_job(topology.JOB_REMOVE, version.deployment, version.backend)
+        resp.status = 204
+
+
+class IfMatch(Accepts):
+    """The condition of an `If-Match` header."""
+
+    def __init__(self, header: str | None) -> None:
+        self._header = header
+
+    def __call__(self, entry: Entry) -> None:
+        """Compare the entry's tag.
+
+        Raises:
+            PreconditionFailedError: the header names another one.
+        """
+        if self._header is None:
+            return
+        tag = entity_tag(msgspec.json.encode(representation.entry(entry)))
+        if not has_tag(self._header, tag):
+            raise PreconditionFailedError(
+                f"The model {entry.model.model!r} has changed since it was read; read it again."
+            )
+
+
+def _filter(req: falcon.asgi.Request) -> ModelFilter:
+    model_type, state = req.get_param("type"), req.get_param("state")
+    if state is not None and state not in list(ModelState):
+        raise UnacceptableError(f"state takes one of {', '.join(ModelState)}.", code="bad_parameter")
+    return ModelFilter(
+        q=req.get_param("q") or "",
+        type=None if model_type is None else ModelType.parse(model_type),
+        discipline=req.get_param("discipline"),
+        owner=req.get_param("owner"),
+        tag=req.get_param("tag"),
+        state=None if state is None else ModelState(state),
+    )

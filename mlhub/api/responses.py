@@ -1,0 +1,67 @@
+"""Answers: JSON, lists with the address of their next page, entity tags."""
+
+import hashlib
+from typing import Any, Final
+
+import falcon.asgi
+import msgspec
+
+from mlhub.common.errors import UnacceptableError
+
+_MOST: Final = 1000
+_DEFAULT: Final = 100
+
+
+def send(resp: falcon.asgi.Response, body: Any, status: int = 200) -> None:
+    """Answer with JSON."""
+    resp.status = status
+    resp.content_type = "application/json"
+    resp.data = msgspec.json.encode(body)
+
+
+def send_entity(req: falcon.asgi.Request, resp: falcon.asgi.Response, body: Any) -> None:
+    """Answer with JSON and its entity tag, or with 304 when the client has it already."""
+    data = msgspec.json.encode(body)
+    tag = entity_tag(data)
+    resp.set_header("ETag", f'"{tag}"')
+    if has_tag(req.get_header("If-None-Match"), tag):
+        resp.status = 304
+        return
+    resp.content_type = "application/json"
+    resp.data = data
+
+
+def entity_tag(data: bytes) -> str:
+    """Return the tag of a representation: equal bytes, equal tag, in every process."""
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
+
+
+def has_tag(header: str | None, tag: str) -> bool:
+    """Tell whether a header with entity tags names `tag`."""
+    if header is None:
+        return False
+    given = [item.strip().removeprefix("W/").strip('"') for item in header.split(",")]
+    return tag in given or given == ["*"]
+
+
+def limit_of(req: falcon.asgi.Request) -> int:
+    """Return how many entries of a list the request wants.
+
+    Raises:
+        UnacceptableError: not a number from 1 to 1000.
+    """
+    text = req.get_param("limit")
+    if text is None:
+        return _DEFAULT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
+        raise UnacceptableError(f"limit takes a whole number from 1 to {_MOST}.", code="bad_parameter")
+    return int(text)
+
+
+def link_next(req: falcon.asgi.Request, resp: falcon.asgi.Response, cursor: str | None) -> None:
+    """Say where the next page is (RFC 8288), when there is one."""
+    if cursor is None:
+        return
+    parameters = {name: value for name, value in req.params.items() if name != "cursor"}
+    query = falcon.to_query_str(parameters | {"cursor": cursor}, comma_delimited_lists=False)
+    resp.append_header("Link", f'<{req.path}{query}>; rel="next"')

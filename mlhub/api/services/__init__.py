@@ -1,0 +1,1 @@
+"""Services: what the calls of the API mean, without HTTP."""

@@ -1,0 +1,241 @@
+"""Entries of models: created, changed, removed, with the versions that belong to them."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from mlhub.common import names
+from mlhub.common.errors import ConflictError, NotFoundError, PreconditionFailedError, UnacceptableError
+from mlhub.common.model import Model, ModelType, Version, VersionState, Visibility, summarise
+from mlhub.common.settings import Settings
+from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.database import now
+from mlhub.storage.models import ModelFilter, ModelStore
+from mlhub.storage.paging import Page
+from mlhub.storage.versions import VersionStore
+
+
+class ModelFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields a client may set; those it leaves out keep what they have."""
+
+    model: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    meta: dict[str, Any] | UnsetType = UNSET
+    meta_data: dict[str, Any] | UnsetType = UNSET
+    version: str | UnsetType | None = UNSET
+    description: str | UnsetType = UNSET
+    reference: str | UnsetType = UNSET
+    discipline: str | UnsetType = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
+    backend: str | UnsetType = UNSET
+    visibility: Visibility | UnsetType = UNSET
+    input_example: Any = UNSET
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A model with its versions, newest first."""
+
+    model: Model
+    versions: list[Version]
+
+
+_PLAIN = ("description", "reference", "discipline", "tags", "visibility", "input_example")
+"""Fields that are kept as they are given."""
+
+
+class ModelService:
+    """What the calls on `/model/{name}` and `/models` mean."""
+
+    def __init__(
+        self, models: ModelStore, versions: VersionStore, catalogue: Catalogue, settings: Settings
+    ) -> None:
+        self._models = models
+        self._versions = versions
+        self._catalogue = catalogue
+        self._settings = settings
+
+    def create(self, name: str, fields: ModelFields) -> Entry:
+        """Make a new entry.
+
+        Raises:
+            UnacceptableError: a field is missing or has no legal value.
+            ConflictError: there is an entry of that name.
+        """
+        names.check_model(name)
+        _check_name(name, fields)
+        if fields.type is UNSET:
+            known = ", ".join(ModelType)
+            raise UnacceptableError(
+                f"The field 'type' is missing; it is one of {known}.", code="missing_field"
+            )
+        model_type = ModelType.parse(fields.type)
+        time = now()
+        first = fields.version if isinstance(fields.version, str) else None
+        model = Model(
+            model=name,
+            type=model_type,
+            backend=self._backend(model_type, fields),
+            created_at=time,
+            updated_at=time,
+            first_version=None if first is None else names.check_version(first),
+            **_given(fields),
+        )
+        self._models.create(model)
+        return Entry(model, [])
+
+    def get(self, name: str) -> Entry:
+        """Return an entry.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        model = self._models.get(names.check_model(name))
+        versions = self._versions.of([name])[name]
+        # The versions are the truth; the entry's own summary may lag behind them for a moment.
+        state, latest = summarise(versions, model.pinned)
+        return Entry(msgspec.structs.replace(model, state=state, version=latest), versions)
+
+    def change(self, name: str, fields: ModelFields, accepts: "Accepts") -> Entry:
+        """Change the fields that are given.
+
+        Args:
+            name: which entry.
+            fields: what to change.
+            accepts: tells whether the entry is still what the client took it for.
+
+        Raises:
+            NotFoundError: there is none.
+            PreconditionFailedError: `accepts` says no.
+            UnacceptableError: a field has no legal value.
+        """
+        _check_name(name, fields)
+        while True:
+            entry = self.get(name)
+            accepts(entry)
+            changed = self._changed(entry, fields)
+            try:
+                kept = self._models.replace(changed, expected=entry.model.revision)
+            except PreconditionFailedError:
+                # Somebody else was faster; look again, so that the change meets what is there now.
+                continue
+            if kept.pinned != entry.model.pinned:
+                self._catalogue.refresh(name)
+            state, latest = summarise(entry.versions, kept.pinned)
+            return Entry(msgspec.structs.replace(kept, state=state, version=latest), entry.versions)
+
+    def delete(self, name: str) -> list[Version]:
+        """Remove an entry with all its versions; return the versions that job pools must clear away.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        model = self._models.get(names.check_model(name))
+        versions = self._versions.of([name])[name]
+        # Versions first: until the entry itself is gone, a client that got no answer can ask again.
+        for version in versions:
+            self._versions.begin_removal(version)
+        self._models.delete(model.model)
+        return versions
+
+    def delete_version(self, name: str, version: str) -> Version:
+        """Remove one version; return it, for its job pool to clear away.
+
+        Raises:
+            NotFoundError: there is no such model or version.
+        """
+        found = self.version(name, version)
+        self._versions.begin_removal(found)
+        self._catalogue.refresh(name)
+        return found
+
+    def version(self, name: str, version: str) -> Version:
+        """Return one version; `latest` is what the entry says it is.
+
+        Raises:
+            NotFoundError: there is no such model or version.
+        """
+        entry = self.get(name)
+        wanted = entry.model.version if version == names.LATEST else names.check_version(version)
+        for candidate in entry.versions:
+            if candidate.version == wanted:
+                return candidate
+        if wanted is None:
+            raise NotFoundError(f"The model {name!r} has no ready version yet.", code="version_not_found")
+        raise NotFoundError(f"The model {name!r} has no version {version!r}.", code="version_not_found")
+
+    def page(self, wanted: ModelFilter, sort: str, limit: int, cursor: str | None) -> Page[Entry]:
+        """Return a page of entries."""
+        page = self._models.page(wanted, sort, limit, cursor)
+        versions = self._versions.of(model.model for model in page.items) if page.items else {}
+        return Page([Entry(model, versions[model.model]) for model in page.items], page.following)
+
+    def _changed(self, entry: Entry, fields: ModelFields) -> Model:
+        model = entry.model
+        changes: dict[str, Any] = _given(fields)
+        if fields.type is not UNSET:
+            changes["type"] = ModelType.parse(fields.type)
+            if changes["type"] is not model.type and entry.versions:
+                raise ConflictError(
+                    f"The type of {model.model!r} cannot change while it has versions.", code="type_fixed"
+                )
+        if fields.backend is not UNSET or changes.get("type", model.type) is not model.type:
+            changes["backend"] = self._backend(changes.get("type", model.type), fields)
+        if fields.version is not UNSET:
+            changes["pinned"] = _pin(entry, fields.version)
+        return msgspec.structs.replace(model, **changes)
+
+    def _backend(self, model_type: ModelType, fields: ModelFields) -> str:
+        if fields.backend is not UNSET:
+            if fields.backend not in self._settings.backends:
+                known = ", ".join(self._settings.backends)
+                raise UnacceptableError(
+                    f"There is no backend {fields.backend!r}; use one of {known}.", code="unknown_backend"
+                )
+            return fields.backend
+        backend = self._settings.backend_for(model_type)
+        if backend is None:
+            raise UnacceptableError(
+                f"No backend of this hub serves {model_type} models; its operator can configure one.",
+                code="no_backend",
+            )
+        return backend
+
+
+class Accepts:
+    """A condition on the entry that a change is meant for; this one is always met."""
+
+    def __call__(self, entry: Entry) -> None:
+        """Let the entry pass.
+
+        Raises:
+            PreconditionFailedError: kinds with a condition, when it is not met.
+        """
+
+
+def _check_name(name: str, fields: ModelFields) -> None:
+    if fields.model is not UNSET and fields.model != name:
+        raise UnacceptableError(
+            f"The field 'model' says {fields.model!r}, but the address says {name!r}.", code="name_mismatch"
+        )
+
+
+def _given(fields: ModelFields) -> dict[str, Any]:
+    given = {name: getattr(fields, name) for name in _PLAIN}
+    given["meta"] = fields.meta if fields.meta is not UNSET else fields.meta_data
+    return {name: value for name, value in given.items() if value is not UNSET}
+
+
+def _pin(entry: Entry, version: str | None) -> str | None:
+    ready = [item.version for item in entry.versions if item.state is VersionState.READY]
+    if version is None or version == names.LATEST:
+        return None
+    if version == entry.model.version:
+        # What a client read is what it may write back, without holding back newer versions.
+        return entry.model.pinned
+    if version not in ready:
+        raise UnacceptableError(
+            f"Version {version!r} cannot be the latest: {entry.model.model!r} has no such ready one.",
+            code="version_not_ready",
+        )
+    return version

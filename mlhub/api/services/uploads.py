@@ -1,0 +1,110 @@
+"""Uploads: a body becomes a bundle in the store, and a version that waits for validation."""
+
+import secrets
+
+import msgspec
+
+from mlhub.common import names
+from mlhub.common.archive import archive_kind
+from mlhub.common.errors import ConflictError, NotFoundError, UnacceptableError
+from mlhub.common.model import Bundle, Model, Version, VersionState
+from mlhub.storage.bundles import BundleStore, BundleWriter, StoredBundle
+from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.database import now
+from mlhub.storage.models import ModelStore
+from mlhub.storage.versions import VersionStore
+
+
+class Uploaded(msgspec.Struct, frozen=True):
+    """What became of an upload."""
+
+    version: Version
+    created: bool
+    """False when the very same content was there under this version already."""
+
+
+class UploadService:
+    """What the calls on `/model/{name}/upload` mean."""
+
+    def __init__(
+        self, models: ModelStore, versions: VersionStore, catalogue: Catalogue, bundles: BundleStore
+    ) -> None:
+        self._models = models
+        self._versions = versions
+        self._catalogue = catalogue
+        self._bundles = bundles
+
+    def begin(self, name: str, version: str | None) -> BundleWriter:
+        """Check what can be checked before the body is read, and return where to write it.
+
+        Raises:
+            NotFoundError: there is no such model.
+            UnacceptableError: the version's name is none.
+        """
+        self._models.get(names.check_model(name))
+        if version is not None:
+            names.check_version(version)
+        return self._bundles.create()
+
+    def finish(self, name: str, version: str | None, writer: BundleWriter) -> Uploaded:
+        """Keep a body that was written as a whole, as a new version.
+
+        Raises:
+            UnacceptableError: it is no archive.
+            ConflictError: the version is there with other content.
+            NotFoundError: the model was removed meanwhile.
+        """
+        stored = writer.commit()
+        try:
+            kind = archive_kind(stored.head)
+            if kind is None:
+                raise UnacceptableError(
+                    "The body is no bundle: send a tar, a tar.gz or a zip.", code="not_an_archive"
+                )
+            model = self._models.get(name)
+            return self._add(model, version, stored, kind.suffix)
+        finally:
+            # Whatever went wrong: content that no version uses does not stay.
+            if not self._versions.uses_bundle(stored.sha256):
+                self._bundles.delete(stored.sha256)
+
+    def _add(self, model: Model, wanted: str | None, stored: StoredBundle, suffix: str) -> Uploaded:
+        while True:
+            name = wanted or self._default_name(model)
+            time = now()
+            version = Version(
+                deployment=f"{name}-{secrets.token_hex(4)}",
+                model=model.model,
+                version=name,
+                backend=model.backend,
+                state=VersionState.VALIDATING,
+                bundle=Bundle(stored.sha256, stored.size, f"{model.model}-{name}{suffix}"),
+                created_at=time,
+                published_at=time,
+            )
+            try:
+                self._versions.add(version)
+            except ConflictError:
+                there = self._versions.find(model.model, name)
+                if there is not None and there.bundle.sha256 == stored.sha256:
+                    return Uploaded(there, created=False)
+                if wanted is None:
+                    # Another upload took the next number; take the one after.
+                    continue
+                raise
+            self._keep_only_with_model(version)
+            self._catalogue.refresh(model.model)
+            return Uploaded(version, created=True)
+
+    def _default_name(self, model: Model) -> str:
+        if model.first_version is not None and not self._versions.of([model.model])[model.model]:
+            return model.first_version
+        return self._versions.next_number(model.model)
+
+    def _keep_only_with_model(self, version: Version) -> None:
+        try:
+            self._models.get(version.model)
+        except NotFoundError:
+            # It was deleted between the look at it and the version's record.
+            self._versions.forget(version.deployment)
+            raise

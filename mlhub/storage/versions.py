@@ -1,0 +1,161 @@
+"""The versions of models, each changing state by compare-and-set."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from mlhub.common.errors import ConflictError, NotFoundError
+from mlhub.common.model import TRANSITIONS, Version, VersionState
+from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
+
+
+class VersionStore:
+    """Versions, in the collection `versions`; a document's key is its deployment."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._versions = database["versions"]
+
+    @translated()
+    def create_indexes(self) -> None:
+        """Make the indexes; those that exist stay."""
+        self._versions.create_index("slot", unique=True)
+        self._versions.create_index([("model", ASCENDING), ("created_at", DESCENDING)])
+        self._versions.create_index("bundle.sha256")
+        self._versions.create_index([("state", ASCENDING), ("published_at", ASCENDING)])
+
+    @translated()
+    def add(self, version: Version) -> None:
+        """Keep a new version.
+
+        Raises:
+            ConflictError: the model has a version of that name.
+        """
+        document = to_document(version)
+        document["_id"] = version.deployment
+        document["slot"] = _slot(version)
+        try:
+            self._versions.insert_one(document)
+        except DuplicateKeyError:
+            raise ConflictError(
+                f"Version {version.version!r} of {version.model!r} is there already with other content; "
+                "give another version or delete that one first.",
+                code="version_exists",
+            ) from None
+
+    @translated()
+    def get(self, model: str, version: str) -> Version:
+        """Return a version by the names a user gives.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        found = self.find(model, version)
+        if found is None:
+            raise NotFoundError(f"The model {model!r} has no version {version!r}.", code="version_not_found")
+        return found
+
+    @translated()
+    def find(self, model: str, version: str) -> Version | None:
+        """Return a version by the names a user gives, or nothing."""
+        document = self._versions.find_one({"slot": f"{model}/{version}"})
+        return None if document is None else to_record(document, Version)
+
+    @translated()
+    def by_deployment(self, deployment: str) -> Version | None:
+        """Return a version by the name its model server knows, or nothing."""
+        document = self._versions.find_one({"_id": deployment})
+        return None if document is None else to_record(document, Version)
+
+    @translated()
+    def of(self, models: Iterable[str]) -> dict[str, list[Version]]:
+        """Return the versions of each of `models`, newest first, without those being removed."""
+        names = list(models)
+        wanted: Document = {"model": {"$in": names}, "state": {"$ne": VersionState.REMOVING}}
+        found: dict[str, list[Version]] = {name: [] for name in names}
+        for document in self._versions.find(wanted).sort([("created_at", DESCENDING), ("_id", DESCENDING)]):
+            found[document["model"]].append(to_record(document, Version))
+        return found
+
+    @translated()
+    def next_number(self, model: str) -> str:
+        """Return the next whole number as a version's name."""
+        taken = (document["version"] for document in self._versions.find({"model": model}, {"version": 1}))
+        return str(max((int(name) for name in taken if name.isascii() and name.isdigit()), default=0) + 1)
+
+    @translated()
+    def claim(self, deployment: str, lease: timedelta) -> Version | None:
+        """Take a version to work on for the time of `lease`, unless another job holds it."""
+        time = now()
+        free: Document = {"$or": [{"lease_until": None}, {"lease_until": {"$lte": time}}]}
+        open_states = {"state": {"$in": [VersionState.VALIDATING, VersionState.REMOVING]}}
+        taken: Document = {"$set": {"lease_until": time + lease}, "$inc": {"attempts": 1}}
+        if not compare_and_set(self._versions, deployment, {**free, **open_states}, taken):
+            return None
+        return self.by_deployment(deployment)
+
+    @translated()
+    def release(self, deployment: str) -> None:
+        """Give a claimed version back, so that the sweeper has another job try."""
+        compare_and_set(
+            self._versions, deployment, {}, {"$set": {"lease_until": None, "published_at": now()}}
+        )
+
+    @translated()
+    def change(self, deployment: str, state: VersionState, **fields: Any) -> bool:
+        """Bring a version to `state` if that is legal from where it stands; tell whether it was."""
+        sources = [source for source, targets in TRANSITIONS.items() if state in targets]
+        values: Document = {"state": state, "lease_until": None, **fields}
+        return compare_and_set(self._versions, deployment, {"state": {"$in": sources}}, {"$set": values})
+
+    @translated()
+    def begin_removal(self, version: Version) -> None:
+        """Take a version from its users at once; its name is free again."""
+        values = {
+            "state": VersionState.REMOVING,
+            "slot": f"{_slot(version)}#{version.deployment}",
+            "lease_until": None,
+            "attempts": 0,
+            "published_at": now(),
+        }
+        compare_and_set(self._versions, version.deployment, {}, {"$set": values})
+
+    @translated()
+    def forget(self, deployment: str) -> None:
+        """Drop the record of a version that is gone from its model server."""
+        self._versions.delete_one({"_id": deployment})
+
+    @translated()
+    def uses_bundle(self, sha256: str) -> bool:
+        """Tell whether a version that is not being removed has this bundle."""
+        wanted: Document = {"bundle.sha256": sha256, "state": {"$ne": VersionState.REMOVING}}
+        return self._versions.find_one(wanted, {"_id": 1}) is not None
+
+    @translated()
+    def unworked(self, since: datetime, limit: int) -> list[Version]:
+        """Return versions with work left, no lease on them, and a message older than `since`."""
+        wanted: Document = {
+            "state": {"$in": [VersionState.VALIDATING, VersionState.REMOVING]},
+            "$and": [
+                {"$or": [{"published_at": None}, {"published_at": {"$lte": since}}]},
+                {"$or": [{"lease_until": None}, {"lease_until": {"$lte": now()}}]},
+            ],
+        }
+        return [to_record(document, Version) for document in self._versions.find(wanted).limit(limit)]
+
+    @translated()
+    def mark_published(self, version: Version) -> bool:
+        """Note that the version's message goes out again; false when another sweeper was faster."""
+        return compare_and_set(
+            self._versions,
+            version.deployment,
+            {"published_at": version.published_at},
+            {"$set": {"published_at": now()}},
+        )
+
+
+def _slot(version: Version) -> str:
+    return f"{version.model}/{version.version}"

@@ -1,0 +1,124 @@
+"""The composition of a worker process: its Celery application with the tasks of one pool."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from celery import Celery, bootsteps
+from celery.signals import worker_ready, worker_shutdown
+from kombu.exceptions import OperationalError
+
+from mlhub.common import topology
+from mlhub.common.errors import UnavailableError
+from mlhub.common.settings import Settings, SettingsError
+from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.database import connect
+from mlhub.storage.directory import DirectoryBundleStore
+from mlhub.storage.models import ModelStore
+from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.versions import VersionStore
+from mlhub.workers import tasks
+from mlhub.workers.adapters import create_adapter
+from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.attempts import AttemptPolicy
+from mlhub.workers.bundle.archive import UnpackLimits
+from mlhub.workers.prediction import PredictionJob
+from mlhub.workers.records import Records
+from mlhub.workers.removal import RemovalJob
+from mlhub.workers.sweeper import Publish, Sweeper, Waiting
+from mlhub.workers.validation import BundleRules, ValidationJob
+
+Kind = Literal["predict", "jobs"]
+"""The two pools of a backend."""
+
+
+class DeadLetters(bootsteps.StartStopStep):
+    """Declares the queue of dead letters whenever the worker connects, since nobody consumes it."""
+
+    requires: ClassVar[set[str]] = {"celery.worker.consumer.connection:Connection"}
+
+    def start(self, parent: Any) -> None:
+        """Declare it on the consumer's connection."""
+        with parent.connection.channel() as channel:
+            topology.DEAD(channel).declare()
+
+
+def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
+    """Build the Celery application of one pool's process.
+
+    Raises:
+        SettingsError: there is no backend of that name.
+    """
+    if backend not in settings.backends:
+        known = ", ".join(settings.backends)
+        raise SettingsError(
+            f"There is no backend {backend!r}; configured are: {known}.", code="unknown_backend"
+        )
+    adapter = create_adapter(backend, settings.backends[backend])
+    queue = topology.predict_queue(backend) if kind == "predict" else topology.jobs_queue(backend)
+    app = topology.celery_app(
+        settings.broker_url,
+        task_queues=[queue],
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        broker_transport_options={"confirm_publish": kind == "jobs"},
+    )
+    if kind == "predict":
+        tasks.register_predict(app, adapter)
+    else:
+        app.steps["consumer"].add(DeadLetters)
+        _add_jobs(app, settings, adapter)
+    return app
+
+
+def _add_jobs(app: Celery, settings: Settings, adapter: BackendAdapter) -> None:
+    database = connect(settings.mongodb_url, settings.database)
+    models = ModelStore(database)
+    versions = VersionStore(database)
+    records = Records(
+        versions=versions,
+        predictions=PredictionStore(database, timedelta(seconds=settings.prediction_ttl)),
+        catalogue=Catalogue(models, versions),
+        bundles=DirectoryBundleStore(settings.bundles),
+    )
+    policy = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.lease))
+    rules = BundleRules(
+        UnpackLimits(settings.max_unpacked_bytes, settings.max_unpacked_files, settings.max_unpacked_ratio),
+        allow_pickles=settings.allow_pickles,
+        work=Path(settings.run_dir) / "work",
+    )
+    tasks.register_jobs(
+        app,
+        PredictionJob(records.predictions, adapter, policy, settings.max_prediction_bytes),
+        ValidationJob(records, models, adapter, policy, rules),
+        RemovalJob(records, adapter, policy),
+    )
+    sweeper = Sweeper(records, _publisher(app), _counter(app), settings.sweep_interval)
+    # Weak references would let the sweeper go at once; the closures live as long as the process.
+    worker_ready.connect(lambda **_: sweeper.start(), weak=False)
+    worker_shutdown.connect(lambda **_: sweeper.stop(), weak=False)
+
+
+def _publisher(app: Celery) -> Publish:
+    def publish(task: str, record: str, backend: str) -> None:
+        try:
+            app.send_task(
+                task, (record,), queue=topology.jobs_queue(backend), ignore_result=True, retry=False
+            )
+        except (OperationalError, OSError) as error:
+            raise UnavailableError("The broker does not answer.", code="broker_unavailable") from error
+
+    return publish
+
+
+def _counter(app: Celery) -> Waiting:
+    def waiting(backend: str) -> int:
+        try:
+            with app.connection_for_write() as connection:
+                return int(
+                    topology.jobs_queue(backend)(connection.default_channel).queue_declare().message_count
+                )
+        except (OperationalError, OSError) as error:
+            raise UnavailableError("The broker does not answer.", code="broker_unavailable") from error
+
+    return waiting

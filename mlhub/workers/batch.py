@@ -1,0 +1,58 @@
+"""One batch: one call to the model server, and what to do when the server refuses it."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlhub.common import tensor
+from mlhub.common.batch import BatchReply, BatchRequest, Part
+from mlhub.common.errors import BackendError, BackendRefusedError
+from mlhub.common.tensor import Tensor
+from mlhub.workers.adapters.base import BackendAdapter
+
+_ONE_TO_BLAME = (BackendError, BackendRefusedError)
+"""Errors that a single request may cause for all others of its batch."""
+
+
+def run_batch(adapter: BackendAdapter, request: BatchRequest) -> BatchReply:
+    """Predict a batch; a request that the server refuses fails alone.
+
+    A refused batch is halved until the requests to blame stand by themselves: k bad ones among n cost
+    about 2 k log2(n) calls, where trying each singly would cost n.
+    """
+    started = time.perf_counter()
+    parts = _run(adapter, request, request.inputs, request.sizes)
+    return BatchReply(tuple(parts), time.perf_counter() - started)
+
+
+def _run(
+    adapter: BackendAdapter, request: BatchRequest, inputs: tuple[Tensor, ...], sizes: Sequence[int]
+) -> list[Part]:
+    try:
+        outputs = adapter.predict(request.model, request.deployment, inputs, request.outputs)
+    except BackendError as error:
+        if len(sizes) == 1 or type(error) not in _ONE_TO_BLAME:
+            return [Part(len(sizes), code=error.code, detail=error.detail)]
+    else:
+        if len(sizes) == 1 or _has_rows(outputs, sum(sizes)):
+            return [Part(len(sizes), outputs)]
+        # The outputs cannot be told apart by row, so each request needs a call of its own.
+    middle = len(sizes) // 2
+    rows = sum(sizes[:middle])
+    first, second = _split(inputs, rows)
+    return _run(adapter, request, first, sizes[:middle]) + _run(adapter, request, second, sizes[middle:])
+
+
+def _has_rows(outputs: Sequence[Tensor], rows: int) -> bool:
+    return all(output.shape[:1] == (rows,) for output in outputs)
+
+
+def _split(inputs: Sequence[Tensor], rows: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    halves = [np.split(tensor.decode(item), [rows]) for item in inputs]
+    names = [item.name for item in inputs]
+    first, second = zip(*halves, strict=True)
+    return (
+        tuple(tensor.encode(name, half) for name, half in zip(names, first, strict=True)),
+        tuple(tensor.encode(name, half) for name, half in zip(names, second, strict=True)),
+    )

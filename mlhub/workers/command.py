@@ -1,0 +1,35 @@
+"""`mlhub worker`: one process of a backend's predict or job pool."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class PoolKind(StrEnum):
+    """The two pools of a backend."""
+
+    PREDICT = "predict"
+    JOBS = "jobs"
+
+
+def worker(
+    backend: Annotated[str, typer.Option(help="Name of the backend to work for.")] = "sklearn",
+    kind: Annotated[
+        PoolKind, typer.Option(help="predict: clients that wait. jobs: uploads and asynchronous predictions.")
+    ] = PoolKind.PREDICT,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls to model servers at once.")] = 4,
+) -> None:
+    """Run one worker process; start more of them for more throughput.
+
+    Settings come from MLHUB_* variables. SIGTERM lets it finish what it holds.
+    """
+    # Celery takes its time to import; `mlhub --help` should not wait for it.
+    from mlhub.common import logs  # noqa: PLC0415
+    from mlhub.common.settings import load_settings  # noqa: PLC0415
+    from mlhub.workers.app import create_worker  # noqa: PLC0415
+    from mlhub.workers.process import run  # noqa: PLC0415
+
+    settings = load_settings()
+    logs.configure(settings.log_format, settings.log_level)
+    raise typer.Exit(run(create_worker(settings, backend, kind.value), f"{kind}.{backend}", concurrency))

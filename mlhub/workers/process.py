@@ -1,0 +1,38 @@
+"""Runs a Celery application as a worker process."""
+
+import os
+import secrets
+import socket
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+
+def run(app: Celery, pool: str, concurrency: int) -> int:
+    """Work until told to stop; return the exit status.
+
+    Args:
+        app: what `create_worker` built.
+        pool: name of the pool, the first part of the process's node name.
+        concurrency: threads, each with one call to a model server.
+    """
+
+    def keep_logging(**_: Any) -> None:
+        # A receiver of this signal keeps Celery from replacing the handlers that `logs` set.
+        pass
+
+    setup_logging.connect(keep_logging, weak=False)
+    # Celery refuses a second node of the same name while the first one's connection lasts, so that a
+    # restarted process must not take its predecessor's.
+    name = f"{pool}.{os.getpid()}.{secrets.token_hex(2)}@{socket.gethostname()}"
+    worker = app.Worker(
+        hostname=name,
+        pool="threads",
+        concurrency=concurrency,
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

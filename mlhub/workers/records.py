@@ -1,0 +1,17 @@
+"""What the job pool reads and writes, built once per process."""
+
+import msgspec
+
+from mlhub.storage.bundles import BundleStore
+from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.versions import VersionStore
+
+
+class Records(msgspec.Struct, frozen=True):
+    """The stores that jobs work on."""
+
+    versions: VersionStore
+    predictions: PredictionStore
+    catalogue: Catalogue
+    bundles: BundleStore

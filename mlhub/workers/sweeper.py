@@ -1,0 +1,84 @@
+"""The sweeper: finds records whose message was lost, and has their work begun again.
+
+A record is kept before its message is sent, so a broker that loses messages, or a process that dies in
+between, loses no work. The sweeper may run in many processes: each record is taken by compare-and-set.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from mlhub.common import topology
+from mlhub.common.errors import MLHubError
+from mlhub.common.model import VersionState
+from mlhub.storage.database import now
+from mlhub.workers.records import Records
+
+_LOG = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 500
+"""Records taken in one sweep."""
+_ABANDONED: Final = 86_400.0
+"""Seconds after which an unfinished upload's temporary file has no writer any more."""
+
+Publish = Callable[[str, str, str], None]
+"""Sends the task (first) of a record (second) to the job pool of a backend (third)."""
+Waiting = Callable[[str], int]
+"""Tells how many messages wait for the job pool of a backend."""
+
+
+class Sweeper:
+    """Looks for lost work every so often, in a thread of its own."""
+
+    def __init__(self, records: Records, publish: Publish, waiting: Waiting, interval: float) -> None:
+        self._records = records
+        self._publish = publish
+        self._waiting = waiting
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the sweep that is under way."""
+        self._stop.set()
+        self._thread.join()
+
+    def sweep(self) -> int:
+        """Republish what is lost; return how many records that were."""
+        since = now() - timedelta(seconds=self._interval)
+        versions = self._records.versions.unworked(since, _AT_ONCE)
+        predictions = self._records.predictions.unworked(since, _AT_ONCE)
+        # Work in a queue is not lost, only waiting. A record is lost for certain when its queue is empty.
+        backends = {version.backend for version in versions} | {item.backend for item in predictions}
+        drained = {backend for backend in backends if self._waiting(backend) == 0}
+        count = 0
+        for version in versions:
+            if version.backend in drained and self._records.versions.mark_published(version):
+                removing = version.state is VersionState.REMOVING
+                task = topology.JOB_REMOVE if removing else topology.JOB_VALIDATE
+                self._publish(task, version.deployment, version.backend)
+                count += 1
+        for prediction in predictions:
+            if prediction.backend in drained and self._records.predictions.mark_published(prediction):
+                self._publish(topology.JOB_PREDICT, prediction.id, prediction.backend)
+                count += 1
+        self._records.bundles.abandoned(_ABANDONED)
+        return count
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            try:
+                count = self.sweep()
+            except MLHubError as error:
+                _LOG.warning("sweep put off: %s", error)
+            except Exception:  # noqa: BLE001 (the edge of this thread: one surprise must not end sweeping)
+                _LOG.exception("sweep failed")
+            else:
+                if count:
+                    _LOG.info("%d lost records were put on their queues again", count)

@@ -1,0 +1,48 @@
+"""The tasks: each decodes its argument and makes one call."""
+
+from celery import Celery
+
+from mlhub.common import topology
+from mlhub.common.batch import ENCODER, REQUEST, Probe
+from mlhub.common.errors import BackendError
+from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.batch import run_batch
+from mlhub.workers.prediction import PredictionJob
+from mlhub.workers.removal import RemovalJob
+from mlhub.workers.validation import ValidationJob
+
+
+def register_predict(app: Celery, adapter: BackendAdapter) -> None:
+    """Add the tasks of a predict pool; their results go back through Celery's result backend."""
+
+    def predict(payload: bytes) -> bytes:
+        return ENCODER.encode(run_batch(adapter, REQUEST.decode(payload)))
+
+    def probe() -> bytes:
+        try:
+            adapter.probe()
+        except BackendError as error:
+            return ENCODER.encode(Probe(healthy=False, detail=error.detail))
+        return ENCODER.encode(Probe(healthy=True))
+
+    app.task(predict, name=topology.PREDICT)
+    app.task(probe, name=topology.PROBE)
+
+
+def register_jobs(
+    app: Celery, prediction: PredictionJob, validation: ValidationJob, removal: RemovalJob
+) -> None:
+    """Add the tasks of a job pool; what they find is recorded in the database, not returned."""
+
+    def predict(identity: str) -> None:
+        prediction.run(identity)
+
+    def validate(deployment: str) -> None:
+        validation.run(deployment)
+
+    def remove(deployment: str) -> None:
+        removal.run(deployment)
+
+    app.task(predict, name=topology.JOB_PREDICT, ignore_result=True)
+    app.task(validate, name=topology.JOB_VALIDATE, ignore_result=True)
+    app.task(remove, name=topology.JOB_REMOVE, ignore_result=True)
