@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import falcon.asgi
 
-from mlhub.api import bodies, problems
+from mlhub.api import problems
+from mlhub.api.bodies import BodyWatch
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.resources.bundles import DownloadResource, UploadResource
@@ -35,16 +36,6 @@ _THREADS: Final = 16
 """Calls of services at once; each waits for the database or a disk most of its time."""
 
 
-class Application(falcon.asgi.App[Any, Any]):
-    """Falcon's application, which also notices bodies that break off."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one connection's event stream."""
-        if scope["type"] == "http" and any(name == b"transfer-encoding" for name, _ in scope["headers"]):
-            receive = bodies.watch(scope, receive)
-        await super().__call__(scope, receive, send)
-
-
 class Lifespan:
     """Starts what an API process runs besides its requests, and ends it."""
 
@@ -66,7 +57,7 @@ class Lifespan:
         await asyncio.to_thread(self._indexes.stop)
 
 
-def create_app(settings: Settings) -> Application:
+def create_app(settings: Settings) -> BodyWatch:
     """Build the ASGI application of one API process."""
     database = connect(settings.mongodb_url, settings.database)
     models = ModelStore(database)
@@ -86,7 +77,7 @@ def create_app(settings: Settings) -> Application:
     middleware: list[Any] = [RequestId(), Lifespan(gateway, indexes)]
     if settings.token is not None:
         middleware.insert(1, BearerToken(settings.token))
-    app = Application(middleware=middleware)
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
     problems.add_handlers(app)
     app.req_options.strip_url_path_trailing_slash = True
 
@@ -114,7 +105,7 @@ def create_app(settings: Settings) -> Application:
             "/status": StatusResource(health),
         },
     )
-    return app
+    return BodyWatch(app)
 
 
 def _add(add_route: Callable[[str, object], None], routes: dict[str, object]) -> None:

@@ -21,21 +21,33 @@ _BROKEN: Final = "mlhub.broken"
 """Key of an ASGI scope that is true once the client went away in the middle of its body."""
 
 
-def watch(scope: dict[str, Any], receive: Any) -> Any:
-    """Wrap an ASGI `receive`, to see when the client goes away in the middle of a body without a length.
+class BodyWatch:
+    """An ASGI application around another one that notices when a body without a length breaks off.
 
-    Falcon's stream ends the same way after the last chunk and after a broken connection. Where there is
-    a Content-Length the two are told apart by counting.
+    Falcon's stream ends the same way after the last chunk and after a lost connection. Where there is a
+    Content-Length, counting tells the two apart.
     """
-    open_body = True
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request, or the application's life span."""
+        if scope["type"] == "http" and any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+            receive = _watched(scope, receive)
+        await self._app(scope, receive, send)
+
+
+def _watched(scope: dict[str, Any], receive: Any) -> Any:
+    is_open = True
 
     async def watched() -> Any:
-        nonlocal open_body
+        nonlocal is_open
         event = await receive()
-        if event["type"] == "http.disconnect" and open_body:
+        if event["type"] == "http.disconnect" and is_open:
             scope[_BROKEN] = True
         elif not event.get("more_body", False):
-            open_body = False
+            is_open = False
         return event
 
     return watched

@@ -1,12 +1,16 @@
 """Runs a Celery application as a worker process."""
 
+import logging
 import os
 import secrets
 import socket
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery
 from celery.signals import setup_logging
+
+_TALKATIVE: Final = ("celery.app.trace", "celery.worker.strategy")
+"""Loggers that write two lines a message, with the values of results in them."""
 
 
 def run(app: Celery, pool: str, concurrency: int) -> int:
@@ -23,11 +27,13 @@ def run(app: Celery, pool: str, concurrency: int) -> int:
         pass
 
     setup_logging.connect(keep_logging, weak=False)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Celery refuses a second node of the same name while the first one's connection lasts, so that a
     # restarted process must not take its predecessor's.
-    name = f"{pool}.{os.getpid()}.{secrets.token_hex(2)}@{socket.gethostname()}"
+    node = f"{pool}.{os.getpid()}.{secrets.token_hex(2)}@{socket.gethostname()}"
     worker = app.Worker(
-        hostname=name,
+        hostname=node,
         pool="threads",
         concurrency=concurrency,
         without_gossip=True,
