@@ -54,7 +54,7 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         raise SettingsError(
             f"There is no backend {backend!r}; configured are: {known}.", code="unknown_backend"
         )
-    adapter = create_adapter(backend, settings.backends[backend])
+    adapter = create_adapter(settings.backends[backend])
     queue = topology.predict_queue(backend) if kind == "predict" else topology.jobs_queue(backend)
     app = topology.celery_app(
         settings.broker_url,

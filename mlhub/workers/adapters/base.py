@@ -1,0 +1,40 @@
+"""What every adapter to a kind of model server can do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from mlhub.common.signature import Signature
+from mlhub.common.tensor import Tensor
+
+
+class BackendAdapter(Protocol):
+    """Speaks one protocol to the model servers of one backend; knows nothing of jobs, and is thread-safe.
+
+    Every method raises errors of the family `BackendError` only: `BackendUnreachableError` when no server
+    can be reached, `BackendTimeoutError` when one is too slow, `BackendRefusedError` with the server's own
+    words when it refuses, `NotDeployedError` when it does not have the version, `BackendError` otherwise.
+    """
+
+    def deploy(self, model: str, deployment: str, files: Path) -> None:
+        """Make the servers have a version, from the folder with its files; again does no harm."""
+
+    def undeploy(self, model: str, deployment: str) -> None:
+        """Make the servers forget a version; one that they do not have is fine."""
+
+    def ready(self, model: str, deployment: str) -> bool:
+        """Tell whether the servers can predict with a version."""
+        ...
+
+    def signature(self, model: str, deployment: str) -> Signature:
+        """Return what a version takes and gives, as the servers declare it."""
+        ...
+
+    def predict(
+        self, model: str, deployment: str, inputs: Sequence[Tensor], outputs: Sequence[str] = ()
+    ) -> tuple[Tensor, ...]:
+        """Predict a batch in one call; `outputs` names those wanted, none means the model's default."""
+        ...
+
+    def probe(self) -> None:
+        """Return when a server is well, raise what is wrong when none is."""

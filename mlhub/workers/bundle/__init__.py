@@ -1,0 +1,1 @@
+"""Checks of uploaded bundles: the archive, and what it holds."""
