@@ -63,8 +63,8 @@ def create_app(settings: Settings) -> BodyWatch:
     models = ModelStore(database)
     versions = VersionStore(database)
     predictions = PredictionStore(database, timedelta(seconds=settings.prediction_ttl))
-    catalogue = Catalogue(models, versions)
     bundles = DirectoryBundleStore(settings.bundles)
+    catalogue = Catalogue(models, versions, bundles)
     gateway = Gateway(settings)
     indexes = IndexKeeper([models.create_indexes, versions.create_indexes, predictions.create_indexes])
 

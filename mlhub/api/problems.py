@@ -9,7 +9,7 @@ import falcon.asgi
 import msgspec
 
 from mlhub.common import errors
-from mlhub.common.errors import MLHubError
+from mlhub.common.errors import FieldError, MLHubError
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str
     instance: str
     code: str
-    errors: tuple[errors.FieldError, ...] = ()
+    errors: tuple[FieldError, ...] = ()
 
 
 def add_handlers(app: "falcon.asgi.App[Any, Any]") -> None:
@@ -97,7 +97,7 @@ def _render(
     status: int,
     code: str,
     detail: str,
-    fields: tuple[errors.FieldError, ...] = (),
+    fields: tuple[FieldError, ...] = (),
 ) -> None:
     problem = Problem(
         type="about:blank",

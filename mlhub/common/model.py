@@ -44,7 +44,8 @@ class VersionState(StrEnum):
 TRANSITIONS: Final[dict[VersionState, frozenset[VersionState]]] = {
     VersionState.VALIDATING: frozenset({VersionState.READY, VersionState.FAILED, VersionState.REMOVING}),
     VersionState.READY: frozenset({VersionState.REMOVING}),
-    VersionState.FAILED: frozenset({VersionState.REMOVING}),
+    # The same content uploaded once more: what it failed of may have been mended since.
+    VersionState.FAILED: frozenset({VersionState.VALIDATING, VersionState.REMOVING}),
     VersionState.REMOVING: frozenset(),
 }
 """The legal changes of a version's state; a removed version's record disappears."""
@@ -86,8 +87,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the model it belongs to."""
     version: str
     """Its own name."""
-    backend: str
-    """Backend that serves it."""
+    backend: str | None
+    """Backend that serves it; nothing where the hub has none for its type."""
     state: VersionState
     """See `TRANSITIONS`."""
     bundle: Bundle
@@ -117,8 +118,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Its name, unique in the hub."""
     type: ModelType
     """The framework it comes from."""
-    backend: str
-    """Backend that serves its versions."""
+    backend: str | None
+    """Backend that serves its versions; nothing where the hub has none for its type."""
     created_at: datetime
     """UTC."""
     updated_at: datetime

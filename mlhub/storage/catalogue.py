@@ -1,19 +1,21 @@
-"""What a model's versions say of the model: its state and its latest version, kept with the entry."""
+"""What holds between models, versions and bundles: summaries are true, and bundles go with their last use."""
 
 import msgspec
 
 from mlhub.common.errors import NotFoundError, PreconditionFailedError
-from mlhub.common.model import summarise
+from mlhub.common.model import Version, summarise
+from mlhub.storage.bundles import BundleStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.versions import VersionStore
 
 
 class Catalogue:
-    """Keeps the summary in an entry equal to what its versions add up to."""
+    """Keeps the summary in an entry equal to what its versions add up to, and clears removed versions away."""
 
-    def __init__(self, models: ModelStore, versions: VersionStore) -> None:
+    def __init__(self, models: ModelStore, versions: VersionStore, bundles: BundleStore) -> None:
         self._models = models
         self._versions = versions
+        self._bundles = bundles
 
     def refresh(self, name: str) -> None:
         """Bring an entry's summary up to date; safe to call at any time, from any process.
@@ -35,3 +37,13 @@ class Catalogue:
             except PreconditionFailedError:
                 continue
             return
+
+    def forget(self, version: Version) -> None:
+        """Drop a removed version's record, and its bundle when no other version has the same."""
+        self.release_bundle(version.bundle.sha256)
+        self._versions.forget(version.deployment)
+
+    def release_bundle(self, sha256: str) -> None:
+        """Drop a bundle unless a version has it."""
+        if not self._versions.uses_bundle(sha256):
+            self._bundles.delete(sha256)

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from celery import Celery, bootsteps
+from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
 from kombu.exceptions import OperationalError
 
@@ -22,6 +22,7 @@ from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.attempts import AttemptPolicy
 from mlhub.workers.bundle.archive import UnpackLimits
+from mlhub.workers.consumer import DeadLetters, QueueConsumer
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.records import Records
 from mlhub.workers.removal import RemovalJob
@@ -30,17 +31,6 @@ from mlhub.workers.validation import BundleRules, ValidationJob
 
 Kind = Literal["predict", "jobs"]
 """The two pools of a backend."""
-
-
-class DeadLetters(bootsteps.StartStopStep):
-    """Declares the queue of dead letters whenever the worker connects, since nobody consumes it."""
-
-    requires: ClassVar[set[str]] = {"celery.worker.consumer.connection:Connection"}
-
-    def start(self, parent: Any) -> None:
-        """Declare it on the consumer's connection."""
-        with parent.connection.channel() as channel:
-            topology.DEAD(channel).declare()
 
 
 def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
@@ -67,6 +57,7 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         tasks.register_predict(app, adapter)
     else:
         app.steps["consumer"].add(DeadLetters)
+        app.conf.worker_consumer = QueueConsumer
         _add_jobs(app, settings, adapter)
     return app
 
@@ -75,11 +66,12 @@ def _add_jobs(app: Celery, settings: Settings, adapter: BackendAdapter) -> None:
     database = connect(settings.mongodb_url, settings.database)
     models = ModelStore(database)
     versions = VersionStore(database)
+    bundles = DirectoryBundleStore(settings.bundles)
     records = Records(
         versions=versions,
         predictions=PredictionStore(database, timedelta(seconds=settings.prediction_ttl)),
-        catalogue=Catalogue(models, versions),
-        bundles=DirectoryBundleStore(settings.bundles),
+        catalogue=Catalogue(models, versions, bundles),
+        bundles=bundles,
     )
     policy = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.lease))
     rules = BundleRules(

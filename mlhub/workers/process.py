@@ -4,9 +4,11 @@ import logging
 import os
 import secrets
 import socket
+import warnings
 from typing import Any, Final
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
 _TALKATIVE: Final = ("celery.app.trace", "celery.worker.strategy")
@@ -26,6 +28,8 @@ def run(app: Celery, pool: str, concurrency: int) -> int:
         # A receiver of this signal keeps Celery from replacing the handlers that `logs` set.
         pass
 
+    # Celery warns of root because of pickles, which these workers never accept from the queue.
+    warnings.simplefilter("ignore", SecurityWarning)
     setup_logging.connect(keep_logging, weak=False)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -30,6 +30,4 @@ class RemovalJob:
             _LOG.warning("version %s could not be taken from its server yet: %s", deployment, error)
             self._records.versions.release(deployment)
             return
-        if not self._records.versions.uses_bundle(version.bundle.sha256):
-            self._records.bundles.delete(version.bundle.sha256)
-        self._records.versions.forget(deployment)
+        self._records.catalogue.forget(version)

@@ -55,11 +55,17 @@ class Sweeper:
         versions = self._records.versions.unworked(since, _AT_ONCE)
         predictions = self._records.predictions.unworked(since, _AT_ONCE)
         # Work in a queue is not lost, only waiting. A record is lost for certain when its queue is empty.
-        backends = {version.backend for version in versions} | {item.backend for item in predictions}
+        backends = {version.backend for version in versions if version.backend is not None} | {
+            item.backend for item in predictions
+        }
         drained = {backend for backend in backends if self._waiting(backend) == 0}
         count = 0
         for version in versions:
-            if version.backend in drained and self._records.versions.mark_published(version):
+            if (
+                version.backend is not None
+                and version.backend in drained
+                and self._records.versions.mark_published(version)
+            ):
                 removing = version.state is VersionState.REMOVING
                 task = topology.JOB_REMOVE if removing else topology.JOB_VALIDATE
                 self._publish(task, version.deployment, version.backend)

@@ -65,12 +65,13 @@ class UploadResource:
         if not uploaded.created:
             send(resp, _shown(version))
             return
-        await self._gateway.publish_job(topology.JOB_VALIDATE, version.deployment, version.backend)
+        if version.state is VersionState.VALIDATING and version.backend is not None:
+            await self._gateway.publish_job(topology.JOB_VALIDATE, version.deployment, version.backend)
         if prefer.wait is not None:
             look = partial(self._models.version, name, version.version)
             version = await until(look, _validated, prefer.wait)
             resp.set_header("Preference-Applied", f"wait={prefer.wait:g}")
-        if version.state is VersionState.FAILED:
+        if version.state is VersionState.FAILED and prefer.wait is not None:
             raise UnacceptableError(
                 f"Version {version.version!r} of {name!r} is no good: {version.error}",
                 code="validation_failed",
@@ -100,7 +101,7 @@ class DownloadResource:
     ) -> None:
         """Send a version's bundle; of the latest one unless another is named."""
         wanted = version or req.get_param("version") or LATEST
-        found = await asyncio.to_thread(self._models.version, name, wanted)
+        found = await asyncio.to_thread(self._models.bundle, name, wanted)
         bundle = found.bundle
         resp.set_header("ETag", f'"{bundle.sha256}"')
         if has_tag(req.get_header("If-None-Match"), bundle.sha256):

@@ -14,7 +14,7 @@ from mlhub.api.services.models import Accepts, Entry, ModelFields, ModelService
 from mlhub.api.services.routes import RouteCache
 from mlhub.common import topology
 from mlhub.common.errors import PreconditionFailedError, UnacceptableError
-from mlhub.common.model import ModelState, ModelType
+from mlhub.common.model import ModelState, ModelType, Version
 from mlhub.storage.models import SORTS, ModelFilter
 
 _FIELDS: Final = msgspec.json.Decoder(ModelFields)
@@ -71,9 +71,15 @@ class ModelResource:
         del req
         versions = await asyncio.to_thread(self._models.delete, name)
         self._routes.drop(name)
-        for version in versions:
-            await self._gateway.publish_job(topology.JOB_REMOVE, version.deployment, version.backend)
+        await announce_removals(self._gateway, versions)
         resp.status = 204
+
+
+async def announce_removals(gateway: Gateway, versions: list[Version]) -> None:
+    """Tell job pools that versions are to be cleared away."""
+    for version in versions:
+        if version.backend is not None:
+            await gateway.publish_job(topology.JOB_REMOVE, version.deployment, version.backend)
 
 
 class IfMatch(Accepts):

@@ -6,10 +6,10 @@ import falcon.asgi
 
 from mlhub.api import representation
 from mlhub.api.gateway.gateway import Gateway
+from mlhub.api.resources.models import announce_removals
 from mlhub.api.responses import send, send_entity
 from mlhub.api.services.models import ModelService
 from mlhub.api.services.routes import RouteCache
-from mlhub.common import topology
 
 
 class VersionsResource:
@@ -47,5 +47,5 @@ class VersionResource:
         del req
         removed = await asyncio.to_thread(self._models.delete_version, name, version)
         self._routes.drop(name)
-        await self._gateway.publish_job(topology.JOB_REMOVE, removed.deployment, removed.backend)
+        await announce_removals(self._gateway, removed)
         resp.status = 204

@@ -136,10 +136,10 @@ class ModelService:
         for version in versions:
             self._versions.begin_removal(version)
         self._models.delete(model.model)
-        return versions
+        return [version for version in versions if not self._forgotten(version)]
 
-    def delete_version(self, name: str, version: str) -> Version:
-        """Remove one version; return it, for its job pool to clear away.
+    def delete_version(self, name: str, version: str) -> list[Version]:
+        """Remove one version; return what job pools must clear away.
 
         Raises:
             NotFoundError: there is no such model or version.
@@ -147,7 +147,14 @@ class ModelService:
         found = self.version(name, version)
         self._versions.begin_removal(found)
         self._catalogue.refresh(name)
-        return found
+        return [] if self._forgotten(found) else [found]
+
+    def _forgotten(self, version: Version) -> bool:
+        """Clear a removed version away at once if no backend ever had it; tell whether that was so."""
+        if version.backend is not None:
+            return False
+        self._catalogue.forget(version)
+        return True
 
     def version(self, name: str, version: str) -> Version:
         """Return one version; `latest` is what the entry says it is.
@@ -156,13 +163,29 @@ class ModelService:
             NotFoundError: there is no such model or version.
         """
         entry = self.get(name)
-        wanted = entry.model.version if version == names.LATEST else names.check_version(version)
+        return self._pick(entry, entry.model.version if version == names.LATEST else version)
+
+    def bundle(self, name: str, version: str) -> Version:
+        """Return the version whose bundle to send: where none is ready, the newest upload is the latest.
+
+        Raises:
+            NotFoundError: there is no such model or version.
+        """
+        entry = self.get(name)
+        if version == names.LATEST:
+            newest = entry.versions[0].version if entry.versions else None
+            version = entry.model.version or newest or names.LATEST
+        return self._pick(entry, version)
+
+    def _pick(self, entry: Entry, wanted: str | None) -> Version:
+        name = entry.model.model
         for candidate in entry.versions:
             if candidate.version == wanted:
                 return candidate
-        if wanted is None:
+        if wanted is None or wanted == names.LATEST:
             raise NotFoundError(f"The model {name!r} has no ready version yet.", code="version_not_found")
-        raise NotFoundError(f"The model {name!r} has no version {version!r}.", code="version_not_found")
+        names.check_version(wanted)
+        raise NotFoundError(f"The model {name!r} has no version {wanted!r}.", code="version_not_found")
 
     def page(self, wanted: ModelFilter, sort: str, limit: int, cursor: str | None) -> Page[Entry]:
         """Return a page of entries."""
@@ -185,7 +208,7 @@ class ModelService:
             changes["pinned"] = _pin(entry, fields.version)
         return msgspec.structs.replace(model, **changes)
 
-    def _backend(self, model_type: ModelType, fields: ModelFields) -> str:
+    def _backend(self, model_type: ModelType, fields: ModelFields) -> str | None:
         if fields.backend is not UNSET:
             if fields.backend not in self._settings.backends:
                 known = ", ".join(self._settings.backends)
@@ -193,13 +216,7 @@ class ModelService:
                     f"There is no backend {fields.backend!r}; use one of {known}.", code="unknown_backend"
                 )
             return fields.backend
-        backend = self._settings.backend_for(model_type)
-        if backend is None:
-            raise UnacceptableError(
-                f"No backend of this hub serves {model_type} models; its operator can configure one.",
-                code="no_backend",
-            )
-        return backend
+        return self._settings.backend_for(model_type)
 
 
 class Accepts:

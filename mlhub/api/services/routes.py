@@ -53,7 +53,7 @@ class RouteService:
                 )
             version = model.version
         found = self._versions.get(name, names.check_version(version))
-        if found.state is not VersionState.READY or found.signature is None:
+        if found.state is not VersionState.READY or found.signature is None or found.backend is None:
             raise ConflictError(
                 f"Version {version!r} of {name!r} is not ready; it is {found.state}.", code="not_ready"
             )

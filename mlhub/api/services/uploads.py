@@ -1,6 +1,7 @@
 """Uploads: a body becomes a bundle in the store, and a version that waits for validation."""
 
 import secrets
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,10 @@ from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.database import now
 from mlhub.storage.models import ModelStore
 from mlhub.storage.versions import VersionStore
+
+_NO_BACKEND: Final = (
+    "No backend of this hub serves {} models; the bundle is kept, and can be downloaded and uploaded again."
+)
 
 
 class Uploaded(msgspec.Struct, frozen=True):
@@ -65,8 +70,7 @@ class UploadService:
             return self._add(model, version, stored, kind.suffix)
         finally:
             # Whatever went wrong: content that no version uses does not stay.
-            if not self._versions.uses_bundle(stored.sha256):
-                self._bundles.delete(stored.sha256)
+            self._catalogue.release_bundle(stored.sha256)
 
     def _add(self, model: Model, wanted: str | None, stored: StoredBundle, suffix: str) -> Uploaded:
         while True:
@@ -77,7 +81,8 @@ class UploadService:
                 model=model.model,
                 version=name,
                 backend=model.backend,
-                state=VersionState.VALIDATING,
+                state=VersionState.FAILED if model.backend is None else VersionState.VALIDATING,
+                error=_NO_BACKEND.format(model.type) if model.backend is None else None,
                 bundle=Bundle(stored.sha256, stored.size, f"{model.model}-{name}{suffix}"),
                 created_at=time,
                 published_at=time,
@@ -87,7 +92,7 @@ class UploadService:
             except ConflictError:
                 there = self._versions.find(model.model, name)
                 if there is not None and there.bundle.sha256 == stored.sha256:
-                    return Uploaded(there, created=False)
+                    return self._again(there)
                 if wanted is None:
                     # Another upload took the next number; take the one after.
                     continue
@@ -95,6 +100,15 @@ class UploadService:
             self._keep_only_with_model(version)
             self._catalogue.refresh(model.model)
             return Uploaded(version, created=True)
+
+    def _again(self, there: Version) -> Uploaded:
+        """Take the same content again: validate it once more if it failed, else leave it."""
+        if there.state is not VersionState.FAILED or there.backend is None:
+            return Uploaded(there, created=False)
+        fields = {"error": None, "attempts": 0, "published_at": now()}
+        created = self._versions.change(there.deployment, VersionState.VALIDATING, **fields)
+        self._catalogue.refresh(there.model)
+        return Uploaded(self._versions.get(there.model, there.version), created=created)
 
     def _default_name(self, model: Model) -> str:
         if model.first_version is not None and not self._versions.of([model.model])[model.model]:

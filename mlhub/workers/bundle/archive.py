@@ -89,7 +89,7 @@ def _unpack(source: BinaryIO, target: Path, limits: UnpackLimits) -> None:
     for count, member in enumerate(members, 1):
         if count > limits.max_files:
             raise UnacceptableError(
-                f"The bundle holds more than {limits.max_files} files; leave out what the model does not need.",
+                f"The bundle holds more than {limits.max_files} files; leave out what it does not need.",
                 code="too_many_files",
             )
         path = _safe(member.name)
