@@ -1,0 +1,61 @@
+"""The embedded document database: MongoDB's protocol in a process of its own."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from mlhub.common.settings import SettingsError
+from mlhub.local.program import Program
+
+_CACHE: Final = "128M"
+"""Memory for its cache; metadata is small."""
+
+
+class EmbeddedDatabase:
+    """SecantusDB with its files in the folder `home`."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self._home = home
+        self._port = port
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"mongodb://127.0.0.1:{self._port}/"
+
+    def program(self) -> Program:
+        """Return the program.
+
+        Raises:
+            SettingsError: it is not installed.
+        """
+        self._home.mkdir(parents=True, exist_ok=True)
+        return Program(
+            name="database",
+            arguments=(
+                find_server(),
+                *("--host", "127.0.0.1", "--port", str(self._port), "--storage-path", str(self._home)),
+                # Without it, the last acknowledged writes are lost when the process dies.
+                "--sync-on-commit",
+                *("--cache-size", _CACHE, "--log-level", "WARNING"),
+            ),
+            tier=3,
+        )
+
+
+def find_server() -> str:
+    """Return the path of the server's program.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    beside = Path(sys.executable).parent / "secantusd-py"
+    found = str(beside) if beside.is_file() else shutil.which("secantusd-py")
+    if found is None:
+        raise SettingsError(
+            "The embedded database is not installed; install it: pip install 'mlhub[local]' "
+            "(or set MLHUB_MONGODB_URL to a server of yours)",
+            code="database_missing",
+        )
+    return found
