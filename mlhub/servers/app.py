@@ -1,0 +1,60 @@
+"""The composition of a model server's process: everything is built here and passed on through constructors."""
+
+from pathlib import Path
+from typing import Any
+
+import falcon.asgi
+import msgspec
+
+from mlhub.servers import errors
+from mlhub.servers.folder import ModelFolder
+from mlhub.servers.frameworks import create_runtime
+from mlhub.servers.resources import (
+    IndexResource,
+    InferResource,
+    LiveResource,
+    LoadResource,
+    ModelReadyResource,
+    ModelResource,
+    ReadyResource,
+    ServerResource,
+    UnloadResource,
+)
+from mlhub.servers.runtime import RuntimeOptions
+from mlhub.servers.serving import Serving
+
+
+class ServerOptions(msgspec.Struct, frozen=True):
+    """What a model server process needs to know."""
+
+    framework: str
+    """One of `mlhub.servers.frameworks.FRAMEWORKS`."""
+    repository: Path
+    """Folder with the models."""
+    runtime: RuntimeOptions
+    max_body_bytes: int
+    """Bytes an inference request may have."""
+
+
+def create_app(options: ServerOptions) -> "falcon.asgi.App[Any, Any]":
+    """Build the ASGI application of one process.
+
+    Raises:
+        UnacceptableError: the framework is unknown or not installed.
+    """
+    runtime = create_runtime(options.framework, options.runtime)
+    serving = Serving(ModelFolder(options.repository), runtime, options.runtime)
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[serving])
+    errors.add_handlers(app)
+    app.add_route("/v2", ServerResource())
+    app.add_route("/v2/health/live", LiveResource())
+    app.add_route("/v2/health/ready", ReadyResource(serving))
+    infer = InferResource(serving, options.max_body_bytes)
+    for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        app.add_route(prefix, ModelResource(serving))
+        app.add_route(f"{prefix}/ready", ModelReadyResource(serving))
+        app.add_route(f"{prefix}/infer", infer)
+    app.add_route("/v2/repository/index", IndexResource(serving))
+    app.add_route("/v2/repository/models/{model}/load", LoadResource(serving))
+    app.add_route("/v2/repository/models/{model}/unload", UnloadResource(serving))
+    return app

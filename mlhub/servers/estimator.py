@@ -1,0 +1,159 @@
+"""A fitted scikit-learn estimator seen through a signature: its methods are outputs, its features the input."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import scipy.sparse
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from mlhub.common.errors import UnacceptableError
+from mlhub.common.signature import ANY, Signature, TensorSpec
+from mlhub.common.tensor import DTYPES, Array, datatype_of
+
+INPUT: Final = "input"
+"""Name of the input, unless the bundle says otherwise."""
+_REFUSED: Final = (ValueError, TypeError, LookupError, AttributeError)
+"""What estimators raise on values they cannot use."""
+
+
+class Estimator:
+    """Calls an estimator's methods with numpy arrays, and knows which there are and what they return."""
+
+    def __init__(self, estimator: Any, declared: Signature | None) -> None:
+        """Find out the signature; `declared` takes precedence.
+
+        Raises:
+            UnacceptableError: it has nothing to call, was not fitted, or does not have what is declared.
+        """
+        use_one_thread(estimator)
+        inputs = declared.inputs if declared is not None else (_input_spec(estimator),)
+        if len(inputs) != 1:
+            raise _bad(f"takes one input, but its signature names {len(inputs)}")
+        self._input = inputs[0]
+        self._methods = _methods(estimator)
+        outputs = self._declare(estimator)
+        if declared is not None and declared.outputs:
+            outputs = self._check(declared.outputs, outputs)
+        self._outputs = {spec.name: DTYPES[spec.datatype] for spec in outputs}
+        self._default = (outputs[0].name,)
+        self.signature = Signature(inputs, outputs)
+
+    def compute(self, inputs: dict[str, Array], names: tuple[str, ...]) -> dict[str, Array]:
+        """Return the outputs of these names, the first of the signature where there are none.
+
+        Raises:
+            UnacceptableError: the estimator refuses the values.
+        """
+        given = inputs[self._input.name]
+        try:
+            if given.dtype.kind == "O":
+                given = _text(given)
+            return {name: self._run(name, given) for name in names or self._default}
+        except _REFUSED as error:
+            text = str(error).strip() or type(error).__name__
+            raise UnacceptableError(
+                f"The model refuses this input: {text.splitlines()[0].rstrip('.:')}.", code="bad_input"
+            ) from error
+
+    def _run(self, name: str, given: Array) -> Array:
+        # Tensors from the wire are read-only, and an estimator may be set to work in place.
+        result = _dense(self._methods[name](given.copy()))
+        dtype = self._outputs[name]
+        if result.dtype == dtype or (dtype.kind == "O" and result.dtype.kind in "US"):
+            return result
+        return result.astype(dtype, casting="same_kind")
+
+    def _declare(self, estimator: Any) -> tuple[TensorSpec, ...]:
+        """Describe the outputs as one row shows them, or else as the estimator's attributes let expect."""
+        row = _sample(self._input)
+        known_width = ANY not in self._input.shape[1:]
+        specs = []
+        for name, method in self._methods.items():
+            try:
+                result = method(row)
+            except NotFittedError:
+                raise _bad("was not fitted") from None
+            except _REFUSED:
+                specs.append(_expect(name, estimator))
+                continue
+            if isinstance(result, list):
+                # Several targets, each with classes of its own, do not make one tensor.
+                continue
+            array = _dense(result)
+            widths = array.shape[1:] if known_width else (ANY,) * (array.ndim - 1)
+            specs.append(TensorSpec(name, datatype_of(array.dtype), (ANY, *widths)))
+        if not specs:
+            raise _bad("can neither predict nor transform")
+        return tuple(specs)
+
+    @staticmethod
+    def _check(declared: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        known = [spec.name for spec in found]
+        for spec in declared:
+            if spec.name not in known:
+                raise _bad(f"has no output {spec.name!r}; it has {', '.join(known)}")
+        return declared
+
+
+def use_one_thread(estimator: Any) -> None:
+    """Have an estimator answer in the calling thread.
+
+    The server predicts in several threads already; more of them in each cost more than they bring, and
+    let sums of floats depend on which thread ends first.
+    """
+    if hasattr(estimator, "get_params"):
+        jobs = [name for name in estimator.get_params() if name.rpartition("__")[2] == "n_jobs"]
+        estimator.set_params(**dict.fromkeys(jobs, 1))
+
+
+def _methods(estimator: Any) -> dict[str, Callable[[Array], Any]]:
+    names = ("predict", "predict_proba") if hasattr(estimator, "predict") else ("transform",)
+    return {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+
+
+def _input_spec(estimator: Any) -> TensorSpec:
+    if _takes_text(estimator):
+        return TensorSpec(INPUT, "BYTES", (ANY,))
+    return TensorSpec(INPUT, "FP64", (ANY, getattr(estimator, "n_features_in_", ANY)))
+
+
+def _takes_text(estimator: Any) -> bool:
+    first = estimator.steps[0][1] if isinstance(estimator, Pipeline) else estimator
+    if not hasattr(first, "__sklearn_tags__"):
+        return False
+    tags = get_tags(first).input_tags
+    return bool(tags.string and not tags.two_d_array)
+
+
+def _sample(spec: TensorSpec) -> Array:
+    shape = tuple(1 if extent == ANY else extent for extent in spec.shape)
+    dtype = DTYPES[spec.datatype]
+    return np.full(shape, "", dtype) if dtype.kind == "O" else np.zeros(shape, dtype)
+
+
+def _expect(name: str, estimator: Any) -> TensorSpec:
+    classes = getattr(estimator, "classes_", None)
+    if name == "predict":
+        datatype = datatype_of(classes.dtype) if isinstance(classes, np.ndarray) else "FP64"
+        return TensorSpec(name, datatype, (ANY,))
+    return TensorSpec(name, "FP64", (ANY, ANY if classes is None else len(classes)))
+
+
+def _dense(result: Any) -> Array:
+    if type(result) is np.ndarray:
+        return result
+    return np.asarray(result.toarray() if scipy.sparse.issparse(result) else result)
+
+
+def _text(array: Array) -> Array:
+    flat = [element.decode() if isinstance(element, bytes) else element for element in array.ravel().tolist()]
+    text = np.empty(len(flat), dtype=object)
+    text[:] = flat
+    return text.reshape(array.shape)
+
+
+def _bad(what: str) -> UnacceptableError:
+    return UnacceptableError(f"The model cannot be served: it {what}.", code="not_loadable")

@@ -1,0 +1,232 @@
+"""The Open Inference Protocol v2 over REST: its addresses, each one call to `Serving`."""
+
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+import falcon
+import falcon.asgi
+import msgspec
+
+import mlhub
+from mlhub.common import oip
+from mlhub.common.errors import MalformedError, TooLargeError
+from mlhub.common.signature import TensorSpec
+from mlhub.servers.serving import Serving
+
+T = TypeVar("T")
+
+REPOSITORY_EXTENSION: Final = "model_repository"
+_MAX_CONTROL_BYTES: Final = 65536
+"""Bytes a body may have that is no inference request."""
+
+
+class ServerMetadata(msgspec.Struct):
+    """The answer to `GET /v2`."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...]
+
+
+class ModelMetadata(msgspec.Struct):
+    """The answer to `GET /v2/models/{model}`."""
+
+    name: str
+    versions: list[str]
+    """Newest first, so that the default comes first."""
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    """The first is what a request gets that names none."""
+
+
+class ControlParameters(msgspec.Struct):
+    """What a repository call may say of the model."""
+
+    version: str | None = None
+
+
+class ControlRequest(msgspec.Struct):
+    """The body of a call that loads or unloads."""
+
+    parameters: ControlParameters = msgspec.field(default_factory=ControlParameters)
+
+
+class IndexRequest(msgspec.Struct):
+    """The body of a call for the index."""
+
+    ready: bool = False
+    """Whether to list only what is in memory."""
+
+
+_CONTROL: Final = msgspec.json.Decoder(ControlRequest)
+_INDEX: Final = msgspec.json.Decoder(IndexRequest)
+
+
+class ServerResource:
+    """`/v2`: what this server is."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Tell name, version and extensions."""
+        del req
+        extensions = (oip.BINARY_EXTENSION, REPOSITORY_EXTENSION)
+        resp.data = msgspec.json.encode(ServerMetadata("mlhub", mlhub.__version__, extensions))
+
+
+class LiveResource:
+    """`/v2/health/live`: the process answers."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer 200."""
+        del req
+        resp.data = b'{"live":true}'
+
+
+class ReadyResource:
+    """`/v2/health/ready`: models can be found and loaded."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer 200, or 503 while the repository cannot be read."""
+        del req
+        if await self._serving.is_ready():
+            resp.data = b'{"ready":true}'
+        else:
+            resp.status = HTTPStatus.SERVICE_UNAVAILABLE
+            resp.data = b'{"ready":false,"error":"The folder of the model repository cannot be read."}'
+
+
+class ModelResource:
+    """`/v2/models/{model}[/versions/{version}]`: what a model takes and gives."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def on_get(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, model: str, version: str | None = None
+    ) -> None:
+        """Answer the metadata; the model is loaded for it."""
+        del req
+        deployed = await self._serving.deployed(model, version)
+        signature = deployed.loaded.signature
+        versions = await self._serving.versions(model)
+        resp.data = msgspec.json.encode(
+            ModelMetadata(model, versions, self._serving.platform, signature.inputs, signature.outputs)
+        )
+
+
+class ModelReadyResource:
+    """`/v2/models/{model}[/versions/{version}]/ready`: whether it can predict."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def on_get(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, model: str, version: str | None = None
+    ) -> None:
+        """Answer 200 once it is loaded, 400 with the reason when it cannot be."""
+        del req
+        deployed = await self._serving.deployed(model, version)
+        resp.data = msgspec.json.encode({"name": deployed.model, "ready": True})
+
+
+class InferResource:
+    """`/v2/models/{model}[/versions/{version}]/infer`."""
+
+    def __init__(self, serving: Serving, max_body_bytes: int) -> None:
+        self._serving = serving
+        self._max_body_bytes = max_body_bytes
+
+    async def on_post(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, model: str, version: str | None = None
+    ) -> None:
+        """Predict."""
+        header_length = _header_length(req)
+        body = await _read(req, self._max_body_bytes)
+        answer, length = await self._serving.infer(model, version, body, header_length)
+        if length is not None:
+            resp.content_type = oip.BINARY_TYPE
+            resp.set_header(oip.HEADER_LENGTH, str(length))
+        resp.data = answer
+
+
+class IndexResource:
+    """`/v2/repository/index`."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """List what there is."""
+        wanted = _decode(_INDEX, await _read(req, _MAX_CONTROL_BYTES))
+        listed = await self._serving.index()
+        resp.data = msgspec.json.encode(
+            [item for item in listed if item.state == "READY" or not wanted.ready]
+        )
+
+
+class LoadResource:
+    """`/v2/repository/models/{model}/load`."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, model: str) -> None:
+        """Load a version, the newest unless the body names one; again when its files have changed."""
+        wanted = _decode(_CONTROL, await _read(req, _MAX_CONTROL_BYTES))
+        await self._serving.deployed(model, wanted.parameters.version, fresh=True)
+        resp.data = b"{}"
+
+
+class UnloadResource:
+    """`/v2/repository/models/{model}/unload`."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, model: str) -> None:
+        """Drop a version from memory, all unless the body names one; what is not there is no error."""
+        wanted = _decode(_CONTROL, await _read(req, _MAX_CONTROL_BYTES))
+        await self._serving.unload(model, wanted.parameters.version)
+        resp.data = b"{}"
+
+
+def _header_length(req: falcon.asgi.Request) -> int | None:
+    text = req.get_header(oip.HEADER_LENGTH)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise MalformedError(f"{oip.HEADER_LENGTH} is not a number of bytes.", code="bad_request")
+    return int(text)
+
+
+async def _read(req: falcon.asgi.Request, limit: int) -> bytes:
+    announced = req.content_length
+    if announced is not None and announced <= limit:
+        body = await req.stream.read()
+        if len(body) == announced:
+            return body
+        raise MalformedError("The body broke off before its end.", code="body_incomplete")
+    if announced is not None:
+        raise _too_large(limit)
+    pieces = []
+    received = 0
+    async for piece in req.stream:
+        received += len(piece)
+        if received > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    try:
+        return decoder.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"The body is not what this call takes: {error}.", code="bad_request") from error
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"The body is larger than the {limit} bytes that this server accepts here.")
