@@ -18,7 +18,7 @@ class StoredBundle(msgspec.Struct, frozen=True):
 
 
 class BundleWriter(Protocol):
-    """A bundle on its way into the store."""
+    """A bundle on its way into the store; its methods may be called from any thread."""
 
     def write(self, chunk: bytes) -> None:
         """Add bytes.
