@@ -13,6 +13,8 @@ MAX_DEPTH: Final = 8
 """Dimensions a tensor may have."""
 
 _ELEMENTS: Final[dict[str, Any]] = {"b": bool, "i": int, "u": int, "f": float, "O": str}
+_WIDEST: Final = 8
+"""Bytes of the floating numbers that JSON's own are read as."""
 _SPACE: Final = b" \t\n\r"
 
 
@@ -41,8 +43,11 @@ def parse(raw: msgspec.Raw, datatype: str, pointer: str) -> Array:
 
 def _array(nested: Any, dtype: np.dtype[Any], datatype: str, depth: int, pointer: str) -> Array:
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(nested, dtype=dtype)
+        array = (
+            _narrowed(nested, dtype)
+            if dtype.kind == "f" and dtype.itemsize < _WIDEST
+            else np.array(nested, dtype)
+        )
     except OverflowError:
         raise _bad(pointer, f"A number here does not fit {datatype}.") from None
     except ValueError:
@@ -52,6 +57,12 @@ def _array(nested: Any, dtype: np.dtype[Any], datatype: str, depth: int, pointer
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise _bad(pointer, f"A number here is too large for {datatype}.")
     return array
+
+
+def _narrowed(nested: Any, dtype: np.dtype[Any]) -> Array:
+    """Make an array of narrow floats; what is too large for them becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return np.array(nested, dtype)
 
 
 def _depth(text: bytes) -> int:

@@ -51,7 +51,7 @@ class BackendSettings(BaseModel):
     """Rows one batch may hold."""
     batch_bytes: Count = MIB
     """Bytes of tensors one batch may hold; a larger single request goes alone."""
-    slots: Count = 2
+    slots: Count = 4
     """Batches of one model that an API process keeps in flight."""
 
 

@@ -52,12 +52,12 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
         broker_transport_options={"confirm_publish": kind == "jobs"},
+        worker_consumer=QueueConsumer,
     )
     if kind == "predict":
         tasks.register_predict(app, adapter)
     else:
         app.steps["consumer"].add(DeadLetters)
-        app.conf.worker_consumer = QueueConsumer
         _add_jobs(app, settings, adapter)
     return app
 

@@ -110,9 +110,8 @@ class Batcher:
             self._fail(batch, BackendError("The predict worker failed on this; its log has the reason."))
 
     def _group(self, target: Target, rows: Rows) -> Group:
-        # Only what can be stacked shares a group: same inputs, types and trailing shapes.
-        form = tuple((name, array.dtype.str, array.shape[1:]) for name, array in rows.inputs.items())
-        key = (target, form)
+        # Names and types of inputs are those of the deployment's signature; only open extents can differ.
+        key = (target, tuple([array.shape[1:] for array in rows.inputs.values()]))
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(key, target, self._limits[target.backend])

@@ -14,8 +14,8 @@ from mlhub.common.batch import BatchRequest
 from mlhub.common.rows import Rows
 from mlhub.common.tensor import Array
 
-Key = tuple["Target", tuple[tuple[str, str, tuple[int, ...]], ...]]
-"""What requests of one group have in common: the target, and name, type and row's shape of each input."""
+Key = tuple["Target", tuple[tuple[int, ...], ...]]
+"""What requests of one group have in common: the target, and the shape of a row of each input."""
 
 
 class Target(msgspec.Struct, frozen=True):
