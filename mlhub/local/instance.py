@@ -1,6 +1,5 @@
-"""An instance of the hub on this machine: a folder with its data, ports and secrets."""
+"""An instance of the hub on this machine: a folder with its data, and the ports it uses."""
 
-import secrets
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     ports: dict[str, int]
     """Ports by the name of what listens there."""
-    broker_password: str
     host: str
     port: int
     """Where the API listens."""
@@ -66,8 +64,7 @@ class Instance:
         """Remember where this start listens; ports stay what they were while they are free."""
         known = self.load()
         ports = free_ports((*_PORTS, *servers), known.ports if known else {})
-        password = known.broker_password if known else secrets.token_urlsafe(18)
-        record = Record(ports=ports, broker_password=password, host=host, port=port)
+        record = Record(ports=ports, host=host, port=port)
         fresh = self._record.with_suffix(".new")
         fresh.touch(mode=0o600)
         fresh.write_bytes(msgspec.json.format(msgspec.json.encode(record)))

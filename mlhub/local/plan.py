@@ -54,7 +54,6 @@ def make_plan(instance: Instance, record: Record) -> Plan:
         node = RabbitNode(
             instance.broker,
             BrokerPorts(ports["amqp"], ports["management"], ports["distribution"], ports["epmd"]),
-            record.broker_password,
         )
         programs += node.programs()
         environment[BROKER] = node.url

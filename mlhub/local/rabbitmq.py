@@ -1,5 +1,6 @@
 """A private RabbitMQ node: all it has lies in one folder, and it listens on the loopback address only."""
 
+import secrets
 import shutil
 from pathlib import Path
 from typing import Final
@@ -14,17 +15,19 @@ _HOMES: Final = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"), Path
 
 _CONFIGURATION: Final = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
-management.tcp.ip = 127.0.0.1
-management.tcp.port = {management}
 default_user = {user}
 default_pass = {password}
 loopback_users.{user} = true
-log.file.level = info
-log.file.rotation.size = 10485760
-log.file.rotation.count = 2
+log.file = false
+log.console = true
+log.console.level = info
 """
-_ERLANG: Final = "-start_epmd false +sbwt none +sbwtdcpu none +sbwtdio none"
-"""No epmd of its own, and no waiting in busy loops, which takes the time of the other parts."""
+_MANAGEMENT: Final = """\
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {management}
+"""
+_ERLANG: Final = "+S 2:2 +SDcpu 1:1 +A 1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}"
+"""Few threads, none that waits in a busy loop, and no other interface for other nodes either."""
 
 
 class BrokerPorts(msgspec.Struct, frozen=True):
@@ -41,15 +44,24 @@ class RabbitNode:
 
     user: Final = "mlhub"
 
-    def __init__(self, home: Path, ports: BrokerPorts, password: str) -> None:
+    def __init__(self, home: Path, ports: BrokerPorts, *, management: bool = True) -> None:
+        """Describe the node, and make its folder and a password when there are none.
+
+        Args:
+            home: folder for all that it writes.
+            ports: where it listens, on the loopback address.
+            management: whether it has the management page, with which it takes five seconds more to stop.
+        """
         self._home = home
         self._ports = ports
-        self._password = password
+        self._management = management
+        home.mkdir(parents=True, exist_ok=True)
+        self.password = _password(home / "password")
 
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"amqp://{self.user}:{self._password}@127.0.0.1:{self._ports.amqp}//"
+        return f"amqp://{self.user}:{self.password}@127.0.0.1:{self._ports.amqp}//"
 
     @property
     def management_url(self) -> str:
@@ -86,34 +98,54 @@ class RabbitNode:
         ]
 
     def _write_configuration(self) -> None:
-        self._home.mkdir(parents=True, exist_ok=True)
         configuration = self._home / "rabbitmq.conf"
         configuration.touch(mode=0o600)
-        values = msgspec.structs.asdict(self._ports) | {"user": self.user, "password": self._password}
-        configuration.write_text(_CONFIGURATION.format(**values))
-        (self._home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        values = msgspec.structs.asdict(self._ports) | {"user": self.user, "password": self.password}
+        template = _CONFIGURATION if not self._management else _CONFIGURATION + _MANAGEMENT
+        configuration.write_text(template.format(**values))
+        plugins = "rabbitmq_management" if self._management else ""
+        (self._home / "enabled_plugins").write_text(f"[{plugins}].\n")
 
     def _environment(self) -> dict[str, str]:
         home = self._home
         return {
             # Erlang's cookie lies in the home directory.
             "HOME": str(home),
-            "RABBITMQ_NODENAME": f"mlhub{self._ports.amqp}@localhost",
+            # The data belongs to a node of this name, so that it does not change with the ports. It need
+            # not be unique on the machine: every node has an epmd of its own.
+            "RABBITMQ_NODENAME": "mlhub@localhost",
+            "RABBITMQ_USE_LONGNAME": "false",
+            # Nothing of a node of the whole system: these files need not be there.
+            "RABBITMQ_CONF_ENV_FILE": str(home / "rabbitmq-env.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
             "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
             "RABBITMQ_MNESIA_BASE": str(home / "data"),
-            # Its own folder name, so that data stays with the node when its ports change.
-            "RABBITMQ_MNESIA_DIR": str(home / "data" / "node"),
             "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_LOG": "-color",
             "RABBITMQ_DIST_PORT": str(self._ports.distribution),
             "RABBITMQ_PID_FILE": str(home / "pid"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
             "RABBITMQ_FEATURE_FLAGS_FILE": str(home / "feature_flags"),
             "RABBITMQ_PLUGINS_EXPAND_DIR": str(home / "plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
-            "RABBITMQ_USE_LONGNAME": "false",
+            # The start script then becomes the node instead of standing beside it, so that signals reach it.
+            "detached": "true",
+            # Also for the short-lived Erlang that the node starts: epmd must not be started as a daemon.
+            "ERL_FLAGS": "-start_epmd false",
             "ERL_EPMD_PORT": str(self._ports.epmd),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
+
+
+def _password(file: Path) -> str:
+    """Return the password of the node's only user: it is set by the first start and stays with the data."""
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        password = secrets.token_urlsafe(18)
+        file.touch(mode=0o600)
+        file.write_text(password)
+        return password
 
 
 def find_scripts() -> Path:

@@ -43,7 +43,7 @@ def show(instance: Instance, started: Started, answer: int, *, token: str | None
         "api": started.url,
         "rabbitmq": started.management_url,
         "rabbitmq_user": "mlhub" if started.management_url else None,
-        "rabbitmq_password": started.record.broker_password if started.management_url else None,
+        "rabbitmq_password": str(instance.broker / "password") if started.management_url else None,
         "data": str(instance.folder),
         "logs": str(instance.logs),
         "sample": call,
@@ -55,7 +55,7 @@ def show(instance: Instance, started: Started, answer: int, *, token: str | None
     console.print(f"[bold green]The hub is up[/]; its sample model knows a {answer} when it sees one.")
     console.print(f"  API       {started.url}")
     if started.management_url:
-        login = f"(user mlhub, password in {instance.run / 'instance.json'})"
+        login = f"(user mlhub, password in {instance.broker / 'password'})"
         console.print(f"  RabbitMQ  {started.management_url} {login}")
     console.print(f"  logs      {instance.logs}")
     console.print("Try it:")

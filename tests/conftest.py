@@ -1,0 +1,138 @@
+"""What the tests share: a real broker and a real database, each with folders and ports of its own."""
+
+import itertools
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import kombu
+import msgspec
+import pytest
+
+from mlhub.local.database import EmbeddedDatabase
+from mlhub.local.ports import free_ports
+from mlhub.local.program import Program
+from mlhub.local.rabbitmq import BrokerPorts, RabbitNode
+
+START: Final = 60.0
+"""Seconds a server may take to start, on a machine with other things to do."""
+
+_NUMBERS: Final = itertools.count(1)
+
+
+class Server:
+    """A server of the tests, which they may stop and start again."""
+
+    def __init__(self, url: str, program: Program, log: Path, answers: Callable[[], bool]) -> None:
+        self.url = url
+        """Where clients connect; the same after a restart."""
+        self._program = program
+        self._log = log
+        self._answers = answers
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._program.arguments,
+                env=os.environ | self._program.environment,
+                cwd=self._log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START
+        while not self._answers():
+            assert self._process.poll() is None, f"{self._program.name} ended:\n{self._log.read_text()}"
+            assert time.monotonic() < deadline, f"{self._program.name} hangs:\n{self._log.read_text()}"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Have it end in good order, and wait for it."""
+        self._end(kill=False)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(kill=True)
+
+    def _end(self, *, kill: bool) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+        process.wait(self._program.patience)
+
+
+class Database(msgspec.Struct, frozen=True):
+    """A database that no other test uses."""
+
+    url: str
+    """Where clients connect."""
+    name: str
+    """Its name there."""
+    server: Server
+    """What serves it, and those of other tests."""
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A RabbitMQ node; a test that stops it starts it again."""
+    folder = tmp_path_factory.mktemp("broker")
+    ports = free_ports(("amqp", "management", "distribution", "epmd"), {})
+    node = RabbitNode(folder / "node", BrokerPorts(**ports), management=False)
+    epmd, rabbitmq = node.programs()
+
+    def answers() -> bool:
+        with kombu.Connection(node.url, connect_timeout=1) as connection:
+            try:
+                connection.connect()
+            except connection.connection_errors:
+                return False
+        return True
+
+    names = Server("", epmd, folder / "epmd.log", lambda: _listens(ports["epmd"]))
+    server = Server(node.url, rabbitmq, folder / "rabbitmq.log", answers)
+    try:
+        names.start()
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        names.kill()
+
+
+@pytest.fixture(scope="session")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An embedded document database; a test that stops it starts it again."""
+    folder = tmp_path_factory.mktemp("database")
+    port = free_ports(("database",), {})["database"]
+    database = EmbeddedDatabase(folder / "files", port)
+    server = Server(database.url, database.program(), folder / "database.log", lambda: _listens(port))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def database(database_server: Server) -> Database:
+    """An empty database."""
+    return Database(database_server.url, f"test{next(_NUMBERS)}", database_server)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
