@@ -38,6 +38,8 @@ def parse(raw: msgspec.Raw, datatype: str, pointer: str) -> Array:
         nested = _decoder(dtype.kind, depth).decode(text)
     except msgspec.ValidationError as error:
         raise _bad(*_place(str(error), pointer)) from error
+    except UnicodeDecodeError as error:
+        raise _bad(pointer, "The text here is not UTF-8.") from error
     return _array(nested, dtype, datatype, depth, pointer)
 
 

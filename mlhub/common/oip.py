@@ -70,6 +70,8 @@ class InferRequest(msgspec.Struct, frozen=True):
     """Outputs to return as binary data; `None` means all."""
 
 
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on text that is not the JSON it should be; the last, when it is nested too deeply."""
 _REQUEST: Final = msgspec.json.Decoder(WireRequest)
 _RESPONSE: Final = msgspec.json.Decoder(WireResponse)
 
@@ -104,7 +106,7 @@ def decode_request(body: bytes, header_length: int | None = None) -> InferReques
     text, rest = _split(body, header_length)
     try:
         head = _REQUEST.decode(text)
-    except msgspec.DecodeError as error:
+    except _NOT_JSON as error:
         raise MalformedError(
             f"The body is not an Open Inference request: {error}.", code="bad_request"
         ) from error
@@ -156,7 +158,7 @@ def decode_response(body: bytes, header_length: int | None = None) -> tuple[Tens
     text, rest = _split(body, header_length)
     try:
         head = _RESPONSE.decode(text)
-    except msgspec.DecodeError as error:
+    except _NOT_JSON as error:
         raise MalformedError(
             f"The body is not an Open Inference response: {error}.", code="bad_response"
         ) from error
@@ -224,7 +226,10 @@ def _array(item: WireTensor, raw: bytes | None, pointer: str) -> Array:
             f"{math.prod(item.shape)}.",
             code="bad_input",
         )
-    return array.reshape(item.shape)
+    try:
+        return array.reshape(item.shape)
+    except ValueError as error:
+        raise UnacceptableError(f"Tensor {item.name!r} has an impossible shape.", code="bad_input") from error
 
 
 def _tensor(item: WireTensor, raw: bytes) -> Tensor:

@@ -93,14 +93,14 @@ def decode(tensor: Tensor) -> Array:
         raise MalformedError(f"Tensor {tensor.name!r} has a negative extent.", code="bad_tensor")
     count = math.prod(tensor.shape)
     if tensor.datatype == "BYTES":
-        return _split(tensor, count).reshape(tensor.shape)
+        return _shaped(_split(tensor, count), tensor)
     if len(tensor.data) != count * dtype.itemsize:
         raise MalformedError(
             f"Tensor {tensor.name!r} has {len(tensor.data)} bytes, but {tensor.datatype} of shape "
             f"{list(tensor.shape)} takes {count * dtype.itemsize}.",
             code="bad_tensor",
         )
-    return np.frombuffer(tensor.data, dtype=dtype).reshape(tensor.shape)
+    return _shaped(np.frombuffer(tensor.data, dtype=dtype), tensor)
 
 
 def concatenate(parts: Sequence[Array]) -> Array:
@@ -114,6 +114,14 @@ def to_list(array: Array) -> Any:
         flat = [_text(element) for element in array.ravel().tolist()]
         return np.array(flat, dtype=object).reshape(array.shape).tolist() if array.ndim else flat[0]
     return array.tolist()
+
+
+def _shaped(array: Array, tensor: Tensor) -> Array:
+    try:
+        return array.reshape(tensor.shape)
+    except ValueError as error:
+        # Too many dimensions, or extents that overflow beside one that is zero.
+        raise MalformedError(f"Tensor {tensor.name!r} has an impossible shape.", code="bad_tensor") from error
 
 
 def _text(element: object) -> object:

@@ -1,14 +1,13 @@
-"""The composition of a model server's process: everything is built here and passed on through constructors."""
+"""The composition of a model server's process: everything is built here, passed on by constructors."""
 
-from pathlib import Path
 from typing import Any
 
 import falcon.asgi
-import msgspec
 
 from mlhub.servers import errors
 from mlhub.servers.folder import ModelFolder
 from mlhub.servers.frameworks import create_runtime
+from mlhub.servers.options import ServerOptions
 from mlhub.servers.resources import (
     IndexResource,
     InferResource,
@@ -20,20 +19,7 @@ from mlhub.servers.resources import (
     ServerResource,
     UnloadResource,
 )
-from mlhub.servers.runtime import RuntimeOptions
 from mlhub.servers.serving import Serving
-
-
-class ServerOptions(msgspec.Struct, frozen=True):
-    """What a model server process needs to know."""
-
-    framework: str
-    """One of `mlhub.servers.frameworks.FRAMEWORKS`."""
-    repository: Path
-    """Folder with the models."""
-    runtime: RuntimeOptions
-    max_body_bytes: int
-    """Bytes an inference request may have."""
 
 
 def create_app(options: ServerOptions) -> "falcon.asgi.App[Any, Any]":

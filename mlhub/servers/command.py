@@ -1,37 +1,142 @@
-"""`mlhub serve`: one of MLHub's own model servers."""
+"""`mlhub serve`: a model server of MLHub's own."""
 
+import ipaddress
+import logging
+import os
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from mlhub.common.errors import UnacceptableError
 
-def serve(
-    framework: Annotated[str, typer.Argument(help="Which one: sklearn.")],
-    repository: Annotated[Path, typer.Option(help="Folder with the models: model/version/files.")] = Path("models"),
-    host: Annotated[str, typer.Option(help="Address to listen on; the protocol has no login.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8191,
-    processes: Annotated[int, typer.Option(min=1, help="Processes, each with its models in memory.")] = 1,
-    max_memory: Annotated[int, typer.Option(min=1, help="MiB that the models of a process may take.")] = 2048,
-    max_body: Annotated[int, typer.Option(min=1, help="MiB that a request may have.")] = 256,
-    allow_pickles: Annotated[
-        bool, typer.Option("--allow-pickles", help="Load pickles, which can run any code.")
+_MIB: Final = 1024 * 1024
+_NATIVE_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """Which log lines there are."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+def serve(  # noqa: PLR0913 - the command's options
+    framework: Annotated[str, typer.Argument(help="Framework of the models: sklearn.")],
+    *,
+    repository: Annotated[
+        Path, typer.Option(help="Folder with the models, as <model>/<version>/…; made when missing.")
+    ] = Path("models"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8191,
+    allow_remote: Annotated[
+        bool,
+        typer.Option(
+            "--allow-remote/--no-allow-remote",
+            help="Listen on other than loopback addresses too. There is no login: anyone who can reach "
+            "the port can use and unload the models.",
+        ),
     ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes; each loads the models it is asked for.")
+    ] = 1,
+    max_memory: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="MiB that the models in one process may take; what was used least recently makes room.",
+        ),
+    ] = 1024,
+    max_body_bytes: Annotated[int, typer.Option(min=1, help="Bytes an inference request may have.")] = 128
+    * _MIB,
+    allow_pickles: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickles/--no-allow-pickles",
+            help="Load *.joblib and *.pkl too. A pickle can run any code on this machine.",
+        ),
+    ] = False,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Full name of a type that *.skops files may hold besides those that skops trusts; can be "
+            "given several times. Tree models need sklearn.tree._tree.Tree, which a made-up file can "
+            "crash the server with.",
+        ),
+    ] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel, typer.Option(case_sensitive=False, help="The least important lines to log.")
+    ] = LogLevel.INFO,
 ) -> None:
-    """Run a model server that speaks the Open Inference Protocol v2.
+    """Serve models of one framework by the Open Inference Protocol v2.
 
-    For example: mlhub serve sklearn --repository models
+    Models load at their first use, many versions side by side. SIGTERM lets requests end.
     """
-    # `mlhub --help` is quick without these.
+    # What serves takes its time to import; `mlhub --help` should not wait for it.
     from mlhub.common import logs  # noqa: PLC0415
-    from mlhub.common.settings import load_settings  # noqa: PLC0415
-    from mlhub.servers.app import ServerOptions  # noqa: PLC0415
-    from mlhub.servers.process import Listening, ModelServer  # noqa: PLC0415
-    from mlhub.servers.runtime import RuntimeOptions  # noqa: PLC0415
+    from mlhub.servers.frameworks import check_framework  # noqa: PLC0415
+    from mlhub.servers.options import RuntimeOptions, ServerOptions  # noqa: PLC0415
+    from mlhub.servers.process import Server  # noqa: PLC0415
 
-    settings = load_settings()
-    logs.configure(settings.log_format, settings.log_level)
-    mib = 1024 * 1024
-    runtime = RuntimeOptions(max_memory * mib, allow_pickles=allow_pickles or settings.allow_pickles)
-    options = ServerOptions(framework, repository, runtime, max_body * mib)
-    ModelServer(options, Listening(host, port, processes, settings.log_level)).run()
+    check_framework(framework)
+    logs.configure(log_format, log_level)
+    check_exposure(host, allow_remote=allow_remote)
+    limit_native_threads()
+    repository.mkdir(parents=True, exist_ok=True)
+    options = ServerOptions(
+        framework=framework,
+        repository=repository.absolute(),
+        runtime=RuntimeOptions(
+            max_memory=max_memory * _MIB, allow_pickles=allow_pickles, trusted=tuple(trust or ())
+        ),
+        max_body_bytes=max_body_bytes,
+    )
+    Server(options, host, port, processes).run()
+
+
+def check_exposure(host: str, *, allow_remote: bool) -> None:
+    """Refuse to listen beyond this machine unless that is wanted, and then say so.
+
+    Raises:
+        UnacceptableError: the host is not a loopback address, and that is not allowed.
+    """
+    if is_loopback(host):
+        return
+    if not allow_remote:
+        raise UnacceptableError(
+            f"Listening on {host} lets others in, and there is no login; add --allow-remote to do so.",
+            code="exposed",
+        )
+    logging.getLogger(__name__).warning(
+        "listening on %s: anyone who can reach this port can use and unload the models", host
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def limit_native_threads() -> None:
+    """Have BLAS and OpenMP compute in the thread that calls them, unless the environment says otherwise.
+
+    Several predictions run at once already. To be called before these libraries are loaded.
+    """
+    for name in _NATIVE_THREADS:
+        os.environ.setdefault(name, "1")

@@ -53,7 +53,9 @@ async def _on_http_error(
         for name, value in error.headers.items():
             resp.set_header(name, value)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {req.path}; this server speaks the Open Inference Protocol from /v2 on."
+        detail = (
+            f"There is nothing at {req.path}; this server speaks the Open Inference Protocol from /v2 on."
+        )
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{req.method} is not possible here; use one of {resp.get_header('Allow')}."
     else:
@@ -67,7 +69,9 @@ async def _on_crash(
     REQUEST_ID.set(req.get_header("X-Request-ID") or "-")
     # What went wrong is for the log alone.
     _LOG.error("%s %s crashed", req.method, req.path, exc_info=error)
-    _render(resp, HTTPStatus.INTERNAL_SERVER_ERROR, "The model server failed on this request; its log says why.")
+    _render(
+        resp, HTTPStatus.INTERNAL_SERVER_ERROR, "The model server failed on this request; its log says why."
+    )
 
 
 def _render(resp: falcon.asgi.Response, status: int, detail: str) -> None:

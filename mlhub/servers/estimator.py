@@ -1,4 +1,4 @@
-"""A fitted scikit-learn estimator seen through a signature: its methods are outputs, its features the input."""
+"""A fitted scikit-learn estimator seen through a signature: its methods are the outputs."""
 
 from collections.abc import Callable
 from typing import Any, Final

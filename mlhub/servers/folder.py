@@ -132,6 +132,4 @@ def _stamp(folder: Path, root: Path) -> Stamp:
 
 
 def _size(root: Path) -> int:
-    return sum(
-        (Path(folder) / name).lstat().st_size for folder, _, names in os.walk(root) for name in names
-    )
+    return sum((Path(folder) / name).lstat().st_size for folder, _, names in os.walk(root) for name in names)

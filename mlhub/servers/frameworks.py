@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from mlhub.common.errors import UnacceptableError
+from mlhub.servers.options import RuntimeOptions
 
 if TYPE_CHECKING:
-    # The protocols bring numpy with them, which the process that only starts servers does without.
-    from mlhub.servers.runtime import Runtime, RuntimeOptions
+    # The protocol brings numpy, which the process that only watches does without.
+    from mlhub.servers.runtime import Runtime
 
 
 class Framework(msgspec.Struct, frozen=True):
@@ -51,7 +52,7 @@ def check_framework(name: str) -> Framework:
     return framework
 
 
-def create_runtime(name: str, options: "RuntimeOptions") -> "Runtime":
+def create_runtime(name: str, options: RuntimeOptions) -> "Runtime":
     """Import the runtime of a framework and build it.
 
     Raises:

@@ -1,58 +1,103 @@
 """A model server as gunicorn processes with its ASGI worker."""
 
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import logging
+from typing import Any, Final
 
-import msgspec
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from gunicorn.workers.gasgi import ASGIWorker
 
-from mlhub.servers.frameworks import check_framework
-
-if TYPE_CHECKING:
-    # What serves brings numpy and the framework; the process that only watches does without.
-    from mlhub.servers.app import ServerOptions
+from mlhub.servers.options import ServerOptions
 
 _KEEP_ALIVE: Final = 120
-"""Seconds an idle connection is kept: workers of a queue come back to theirs."""
+"""Seconds an idle connection is kept: those who call a model server come back to their connections."""
 _STUCK: Final = 120
-"""Seconds after which a process is replaced that does not answer; loading may keep it from that for long."""
+"""Seconds without a sign of life after which a process is replaced; unpickling can keep it from any."""
+_GRACE: Final = 30
+"""Seconds that requests may take to end once the server was told to."""
+_PAUSE: Final = 0.1
+"""Seconds between two looks whether requests are still worked on, while the server ends."""
 
 
-class Listening(msgspec.Struct, frozen=True):
-    """Where and how a server listens."""
+class CountingApp:
+    """An ASGI application around another one that counts the requests being worked on."""
 
-    host: str
-    port: int
-    processes: int
-    log_level: str
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.running = 0
+        """Requests without a complete answer."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request, or the application's life span."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self.running += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.running -= 1
 
 
-class ModelServer(BaseApplication):
-    """Runs one framework's server; each process has its own models in memory."""
+class ServerWorker(ASGIWorker):
+    """gunicorn's worker, which leaves idle connections when it ends instead of waiting for their clients."""
 
-    def __init__(self, options: "ServerOptions", listening: Listening) -> None:
-        check_framework(options.framework)
+    asgi: CountingApp
+
+    def handle_exit_signal(self) -> None:
+        """Finish the requests at hand, then go."""
+        if self.alive:
+            super().handle_exit_signal()
+            self._leaving = self.loop.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        # A request may be on its way on a connection that looks idle, so one look is not enough.
+        quiet = 0
+        while quiet < 2:  # noqa: PLR2004
+            await asyncio.sleep(_PAUSE)
+            quiet = 0 if self.asgi.running else quiet + 1
+        self.handle_quit_signal()
+
+
+class ServerLog(Logger):
+    """Has gunicorn's own lines look like all others of the process."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave the lines to the handlers of the root logger."""
+        super().setup(cfg)
+        self.error_log.propagate = True
+
+
+class Server(BaseApplication):
+    """Runs a model server; each process builds an application of its own."""
+
+    def __init__(self, options: ServerOptions, host: str, port: int, processes: int) -> None:
         self._options = options
-        self._listening = listening
+        self._settings: dict[str, Any] = {
+            "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "workers": processes,
+            "worker_class": ServerWorker,
+            "logger_class": ServerLog,
+            "errorlog": None,
+            "loglevel": logging.getLevelName(logging.getLogger().level).lower(),
+            "proc_name": f"mlhub-serve-{options.framework}",
+            "keepalive": _KEEP_ALIVE,
+            "timeout": _STUCK,
+            "graceful_timeout": _GRACE,
+            "control_socket_disable": True,
+        }
         super().__init__()
 
     def load_config(self) -> None:
         """Set gunicorn's options."""
-        settings: dict[str, Any] = {
-            "bind": f"{self._listening.host}:{self._listening.port}",
-            "workers": self._listening.processes,
-            "worker_class": "asgi",
-            "proc_name": f"mlhub-serve-{self._options.framework}",
-            "keepalive": _KEEP_ALIVE,
-            "timeout": _STUCK,
-            "graceful_timeout": 10,
-            "control_socket_disable": True,
-            "loglevel": self._listening.log_level.lower(),
-        }
-        for name, value in settings.items():
+        for name, value in self._settings.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Any:
+    def load(self) -> CountingApp:
         """Build the application, in the process that serves it."""
-        from mlhub.servers.app import create_app  # noqa: PLC0415 (only where it serves)
+        # It brings numpy and the framework, which the process that only watches does without.
+        from mlhub.servers.app import create_app  # noqa: PLC0415
 
-        return create_app(self._options)
+        logging.captureWarnings(capture=True)
+        return CountingApp(create_app(self._options))

@@ -9,7 +9,8 @@ import msgspec
 from mlhub.common.errors import NotFoundError, UnacceptableError
 from mlhub.servers.cache import Key, ModelCache
 from mlhub.servers.folder import ModelFolder, Stamp
-from mlhub.servers.runtime import LoadedModel, Runtime, RuntimeOptions
+from mlhub.servers.options import RuntimeOptions
+from mlhub.servers.runtime import LoadedModel, Runtime
 
 _LOG = logging.getLogger(__name__)
 

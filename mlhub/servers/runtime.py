@@ -3,19 +3,8 @@
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Array
-
-
-class RuntimeOptions(msgspec.Struct, frozen=True):
-    """What an administrator lets the models of a server do."""
-
-    max_memory: int
-    """Bytes that loaded models may take together, so also the most that a single one may."""
-    allow_pickles: bool = False
-    """Whether pickles are loaded, which can run any code."""
 
 
 class LoadedModel(Protocol):

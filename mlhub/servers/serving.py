@@ -7,9 +7,12 @@ from typing import Final
 
 from mlhub.servers.folder import ModelFolder
 from mlhub.servers.inference import infer
+from mlhub.servers.options import RuntimeOptions
 from mlhub.servers.repository import Deployed, Listed, Repository
-from mlhub.servers.runtime import Runtime, RuntimeOptions
+from mlhub.servers.runtime import Runtime
 
+_PREDICTORS: Final = 2 * (os.cpu_count() or 1)
+"""Predictions computed at once: more than cores, so that a slow model leaves room for others."""
 _LOADERS: Final = 2
 """Models that are loaded at once."""
 _REFRESH: Final = 1.0
@@ -22,7 +25,7 @@ class Serving:
     def __init__(self, folder: ModelFolder, runtime: Runtime, options: RuntimeOptions) -> None:
         # Loading has threads of its own: however long it takes, predictions of other models go on.
         self._loaders = ThreadPoolExecutor(_LOADERS, "load")
-        self._predictors = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "predict")
+        self._predictors = ThreadPoolExecutor(_PREDICTORS, "predict")
         self._repository = Repository(folder, runtime, options, self._loaders)
         self._refreshing: asyncio.Task[None] | None = None
 

@@ -17,7 +17,7 @@ from mlhub.common.signature import Signature
 from mlhub.common.tensor import Array
 from mlhub.servers import description
 from mlhub.servers.estimator import Estimator
-from mlhub.servers.runtime import RuntimeOptions
+from mlhub.servers.options import RuntimeOptions
 
 _SKOPS: Final = ".skops"
 _PICKLES: Final = (".joblib", ".pkl")
@@ -102,9 +102,10 @@ class SklearnRuntime:
         if unpacked > self._options.max_memory:
             raise _bad(f"{artefact.name} unpacks to {unpacked} bytes, more than this server has for models")
         try:
-            return skops.io.load(artefact)
+            return skops.io.load(artefact, trusted=list(self._options.trusted))
         except UntrustedTypesFoundException as error:
-            names = ", ".join(skops.io.get_untrusted_types(file=artefact))
+            found = skops.io.get_untrusted_types(file=artefact)
+            names = ", ".join(name for name in found if name not in self._options.trusted)
             raise _bad(f"{artefact.name} holds types that are not trusted: {names}") from error
 
 
