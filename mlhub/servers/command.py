@@ -60,12 +60,13 @@ def serve(  # noqa: PLR0913 - the command's options
     max_body_bytes: Annotated[int, typer.Option(min=1, help="Bytes an inference request may have.")] = 128
     * _MIB,
     allow_pickles: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--allow-pickles/--no-allow-pickles",
-            help="Load *.joblib and *.pkl too. A pickle can run any code on this machine.",
+            help="Load *.joblib and *.pkl too. A pickle can run any code on this machine. "
+            "Default MLHUB_ALLOW_PICKLES, or else no.",
         ),
-    ] = False,
+    ] = None,
     trust: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,10 +75,13 @@ def serve(  # noqa: PLR0913 - the command's options
             "crash the server with.",
         ),
     ] = None,
-    log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="How log lines look; default MLHUB_LOG_FORMAT.")
+    ] = None,
     log_level: Annotated[
-        LogLevel, typer.Option(case_sensitive=False, help="The least important lines to log.")
-    ] = LogLevel.INFO,
+        LogLevel | None,
+        typer.Option(case_sensitive=False, help="The least important lines to log; default MLHUB_LOG_LEVEL."),
+    ] = None,
 ) -> None:
     """Serve models of one framework by the Open Inference Protocol v2.
 
@@ -85,12 +89,16 @@ def serve(  # noqa: PLR0913 - the command's options
     """
     # What serves takes its time to import; `mlhub --help` should not wait for it.
     from mlhub.common import logs  # noqa: PLC0415
+    from mlhub.common.settings import load_settings  # noqa: PLC0415
     from mlhub.servers.frameworks import check_framework  # noqa: PLC0415
     from mlhub.servers.options import RuntimeOptions, ServerOptions  # noqa: PLC0415
     from mlhub.servers.process import Server  # noqa: PLC0415
 
     check_framework(framework)
-    logs.configure(log_format, log_level)
+    settings = load_settings()
+    if allow_pickles is None:
+        allow_pickles = settings.allow_pickles
+    logs.configure(log_format or settings.log_format, log_level or settings.log_level)
     check_exposure(host, allow_remote=allow_remote)
     limit_native_threads()
     repository.mkdir(parents=True, exist_ok=True)
