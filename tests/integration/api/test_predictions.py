@@ -1,0 +1,80 @@
+"""Asynchronous predictions: kept first, done later, found again."""
+
+from typing import Any
+
+import requests
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+def submit(hub: Any, digits: Any, row: int = 0) -> requests.Response:
+    body = {"input": digits.rows[row].tolist()}
+    return hub.call("POST", "/model/digits/predict", json=body, headers=ASYNC)
+
+
+def test_work_is_handed_over_and_found_done(hub: Any, digits: Any, published: str) -> None:
+    accepted = submit(hub, digits)
+    assert accepted.status_code == 202
+    assert accepted.headers["Preference-Applied"] == "respond-async"
+    place = accepted.headers["Location"]
+    assert place == f"/predictions/{accepted.json()['id']}"
+    done = hub.call("GET", place, headers={"Prefer": "wait=30"}).json()
+    assert (done["status"], done["output"]) == ("succeeded", digits.expected[0])
+    assert done["metrics"]["predict_time"] > 0
+    assert done["urls"]["get"] == place
+
+
+def test_bad_input_is_refused_before_anything_is_kept(hub: Any, published: str) -> None:
+    before = hub.call("GET", "/predictions?limit=1").json()
+    answer = hub.call("POST", "/model/digits/predict", json={"input": [1]}, headers=ASYNC)
+    assert answer.status_code == 422
+    assert hub.call("GET", "/predictions?limit=1").json() == before
+
+
+def test_an_ended_prediction_cannot_be_cancelled(hub: Any, digits: Any, published: str) -> None:
+    place = submit(hub, digits).headers["Location"]
+    hub.call("GET", place, headers={"Prefer": "wait=30"})
+    assert hub.call("POST", f"{place}/cancel").status_code == 409
+
+
+def test_unknown_predictions_are_not_found(hub: Any) -> None:
+    assert hub.call("GET", "/predictions/0123").status_code == 404
+    assert hub.call("POST", "/predictions/0123/cancel").status_code == 404
+
+
+def test_lists_come_newest_first_in_pages(hub: Any, digits: Any, published: str) -> None:
+    placed = [submit(hub, digits, row).json()["id"] for row in range(4)]
+    first = hub.call("GET", "/predictions?model=digits&limit=3")
+    second = hub.call("GET", first.links["next"]["url"])
+    listed = [item["id"] for item in first.json() + second.json()]
+    assert listed[:4] == placed[::-1]
+    assert hub.call("GET", "/predictions?status=odd").status_code == 422
+
+
+def test_work_waits_for_a_worker_and_can_be_cancelled_meanwhile(hub: Any, digits: Any, published: str) -> None:
+    hub.parts["jobs"].stop()
+    try:
+        kept = submit(hub, digits, 1).headers["Location"]
+        dropped = submit(hub, digits, 2).headers["Location"]
+        assert hub.call("GET", kept).json()["status"] == "starting"
+        assert hub.call("POST", f"{dropped}/cancel").json()["status"] == "canceled"
+    finally:
+        hub.parts["jobs"].start()
+    done = hub.call("GET", kept, headers={"Prefer": "wait=60"}).json()
+    assert (done["status"], done["output"]) == ("succeeded", digits.expected[1])
+    assert hub.call("GET", dropped).json()["status"] == "canceled"
+
+
+def test_work_whose_message_is_lost_is_done_all_the_same(
+    hub: Any, digits: Any, published: str, broker: Any
+) -> None:
+    broker.kill()
+    try:
+        hub.wait_until(lambda: not hub.is_ready(), "the hub knows")
+        accepted = submit(hub, digits, 3)
+        assert accepted.status_code == 202, "the document is what counts"
+    finally:
+        broker.start()
+    done = hub.call("GET", accepted.headers["Location"], headers={"Prefer": "wait=60"}).json()
+    assert (done["status"], done["output"]) == ("succeeded", digits.expected[3])
+    hub.wait_until_ready()

@@ -1,0 +1,200 @@
+"""A whole hub for the tests: API, workers and model server as processes, on the tests' broker and database."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pytest
+import requests
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from skops.io import dumps
+
+from mlhub.local.ports import free_ports
+
+START: Final = 60.0
+"""Seconds that the parts may take to get ready, on a machine with other things to do."""
+
+
+class Part:
+    """One process of the hub."""
+
+    def __init__(self, name: str, arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
+        self.name = name
+        self._arguments = (sys.executable, "-m", "mlhub", *arguments)
+        self._environment = os.environ | environment
+        self._log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._arguments,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it and all processes it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            # gunicorn's processes are killed with it, as a machine that dies would.
+            if number is signal.SIGKILL:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+            process.wait(45)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+class Hub:
+    """A running hub."""
+
+    def __init__(self, parts: dict[str, Part], port: int, server_port: int, folder: Path) -> None:
+        self.parts = parts
+        self.url = f"http://127.0.0.1:{port}"
+        self.server_url = f"http://127.0.0.1:{server_port}"
+        """The model server's own address."""
+        self.bundles = folder / "bundles"
+        self.models = folder / "models"
+
+    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + START
+        while not holds():
+            logs = "\n".join(f"--- {part.name}\n{part.log[-3000:]}" for part in self.parts.values())
+            assert time.monotonic() < deadline, f"{what} did not come true\n{logs}"
+            time.sleep(0.05)
+
+    def wait_until_ready(self) -> None:
+        self.wait_until(self.is_ready, "readiness")
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/health/ready", timeout=10).ok
+        except requests.ConnectionError:
+            return False
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        return requests.request(method, self.url + path, timeout=60, **options)
+
+    def create(self, name: str, **fields: Any) -> requests.Response:
+        return self.call("POST", f"/model/{name}", json={"type": "ScikitLearn", **fields})
+
+    def upload(self, name: str, content: bytes, *, wait: int = 60, **parameters: str) -> requests.Response:
+        headers = {"Content-Type": "application/octet-stream", "Prefer": f"wait={wait}"}
+        return self.call("POST", f"/model/{name}/upload", data=content, headers=headers, params=parameters)
+
+    def publish(self, name: str, content: bytes) -> None:
+        assert self.create(name).status_code == 201
+        answer = self.upload(name, content)
+        assert answer.status_code == 201, answer.text
+
+
+class Digits(msgspec.Struct, frozen=True):
+    """A model of handwritten digits, with what it must answer."""
+
+    estimator: Any
+    bundle: bytes
+    """The model as tar.gz."""
+    rows: NDArray[np.float64]
+    """Pictures to predict, [100, 64]."""
+    expected: list[int]
+    """What the estimator itself says of them."""
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: Any) -> Iterator[Hub]:
+    """A hub with one process of each kind; a test that stops a part starts it again."""
+    folder = tmp_path_factory.mktemp("hub")
+    (folder / "models").mkdir()
+    ports = free_ports(("api", "server"), {})
+    backend = {
+        "protocol": "oip",
+        "addresses": [f"http://127.0.0.1:{ports['server']}"],
+        "types": ["ScikitLearn"],
+        "repository": str(folder / "models"),
+    }
+    environment = {
+        "MLHUB_BROKER_URL": broker.url,
+        "MLHUB_MONGODB_URL": database_server.url,
+        "MLHUB_DATABASE": "hub",
+        "MLHUB_BUNDLES": str(folder / "bundles"),
+        "MLHUB_RUN_DIR": str(folder),
+        "MLHUB_PORT": str(ports["api"]),
+        "MLHUB_API_PROCESSES": "2",
+        "MLHUB_BACKENDS": msgspec.json.encode({"sklearn": backend}).decode(),
+        "MLHUB_MAX_BUNDLE_BYTES": str(64 * 1024 * 1024),
+        "MLHUB_SWEEP_INTERVAL": "2",
+    }
+    serve = ("serve", "sklearn", "--port", str(ports["server"]), "--repository", str(folder / "models"))
+    commands = {
+        "server": serve,
+        "predict": ("worker", "--backend", "sklearn", "--kind", "predict"),
+        "jobs": ("worker", "--backend", "sklearn", "--kind", "jobs"),
+        "api": ("api",),
+    }
+    parts = {name: Part(name, arguments, environment, folder) for name, arguments in commands.items()}
+    hub = Hub(parts, ports["api"], ports["server"], folder)
+    try:
+        for part in parts.values():
+            part.start()
+        hub.wait_until_ready()
+        yield hub
+    finally:
+        for part in reversed(parts.values()):
+            part.stop()
+
+
+@pytest.fixture(scope="session")
+def digits() -> Digits:
+    """A model trained here and now."""
+    pixels, values = load_digits(return_X_y=True)
+    estimator = LogisticRegression(max_iter=3000).fit(pixels[100:], values[100:])
+    rows = pixels[:100]
+    return Digits(estimator, bundle({"model.skops": dumps(estimator)}), rows, estimator.predict(rows).tolist())
+
+
+@pytest.fixture(scope="session")
+def published(hub: Hub, digits: Digits) -> str:
+    """The name of the digits model, ready on the hub."""
+    hub.publish("digits", digits.bundle)
+    return "digits"
+
+
+def bundle(files: dict[str, bytes]) -> bytes:
+    """Make a tar.gz of files by name."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return target.getvalue()
