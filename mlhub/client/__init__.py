@@ -1,12 +1,7 @@
-"""The Python client and the command line on top of it.
+"""The Python client and the command line on top of it."""
 
-from mlhub.client import Client
-
-with Client() as hub:
-    digit = hub.predict("digits", rows)
-"""
-
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mlhub.client.client import Client
@@ -15,13 +10,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "HubError", "Job"]
 
-_HOMES = {"Client": "client", "HubError": "errors", "Job": "job"}
+_HOMES: Final = {
+    "Client": "mlhub.client.client",
+    "HubError": "mlhub.client.errors",
+    "Job": "mlhub.client.job",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: the command line's help needs none of them."""
-    from importlib import import_module  # noqa: PLC0415
-
+    # The command line imports this package to show its help; numpy and requests should not slow that down.
     if name not in _HOMES:
-        raise AttributeError(name)
-    return getattr(import_module(f"mlhub.client.{_HOMES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

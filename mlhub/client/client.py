@@ -1,274 +1,297 @@
-"""The Python client: what a hub can do, with numpy arrays and files."""
+"""The Python client: a hub's calls as methods."""
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
-from urllib.parse import quote, urljoin
+from typing import Any, BinaryIO, Final, Self, TypeVar
+from uuid import uuid4
 
 import msgspec
-import numpy as np
-from numpy.typing import ArrayLike
+import requests
 
+from mlhub.client import arrays, bundle
+from mlhub.client.address import base_url, model_path, next_url, prediction_path, version_path
+from mlhub.client.bundle import Progress
 from mlhub.client.errors import HubError
-from mlhub.client.job import Job, to_arrays
-from mlhub.client.records import Model, Prediction, Version
-from mlhub.client.transport import Transport
+from mlhub.client.job import Job
+from mlhub.client.records import Answer, Model, Prediction, Status, Version, read
+from mlhub.client.transport import Repeat, Transport
+from mlhub.client.upload import send
+from mlhub.common.names import LATEST
 from mlhub.common.tensor import Array
 
-DEFAULT_URL: Final = "http://127.0.0.1:8181"
-_PIECE: Final = 1024 * 1024
+T = TypeVar("T")
 
-Progress = Callable[[int, int], None]
-"""Told after each piece how many bytes are through, and how many there are."""
+DEFAULT_URL: Final = "http://127.0.0.1:8181"
+URL_VARIABLE: Final = "MLHUB_URL"
+TOKEN_VARIABLE: Final = "MLHUB_TOKEN"  # noqa: S105 - the name of a variable, not a secret
+
+_JSON: Final = {"Content-Type": "application/json"}
+_PAGE: Final = 200
+"""Entries asked for at once when a list is read through."""
 
 
 class Client:
-    """A hub. May be used from several threads; close it, or use it in a `with` statement."""
+    """A hub, as seen from Python; any number of threads may share one.
 
-    def __init__(self, url: str | None = None, token: str | None = None, timeout: float = 60.0) -> None:
-        """Name the hub.
+    Every method raises `HubError` when the hub refuses, fails or does not answer. Calls that can be made
+    twice without harm are repeated by themselves when the connection breaks or the hub is busy.
 
-        Args:
-            url: where it is; else `MLHUB_URL`, else this machine.
-            token: its bearer token; else `MLHUB_TOKEN`.
-            timeout: seconds to wait for any answer, on top of waits that are asked for.
-        """
-        address = url or os.environ.get("MLHUB_URL") or DEFAULT_URL
-        self._transport = Transport(address, token or os.environ.get("MLHUB_TOKEN"), timeout)
+    Args:
+        url: address of the hub; `MLHUB_URL`, or else this machine's.
+        token: its token; `MLHUB_TOKEN`, or else none.
+        timeout: seconds to wait for an answer, beyond those the hub is asked to take.
+        retries: how often a call may be repeated.
+    """
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, url: str | None = None, token: str | None = None, timeout: float = 60.0, retries: int = 3
     ) -> None:
-        self.close()
+        self.url = base_url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        """Address of the hub."""
+        self._http = Transport(self.url, token or os.environ.get(TOKEN_VARIABLE), timeout, retries)
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._transport.close()
-
-    def status(self) -> dict[str, Any]:
-        """Return how the parts of the hub are."""
-        body: dict[str, Any] = msgspec.json.decode(self._transport.send("GET", "/status").content)
-        return body
-
-    def models(self, *, limit: int = 100, **filters: str | None) -> Iterator[Model]:
-        """Yield all models that meet the filters, page by page.
+    def models(
+        self,
+        q: str | None = None,
+        type: str | None = None,  # noqa: A002 - the field's name in the hub
+        *,
+        discipline: str | None = None,
+        owner: str | None = None,
+        tag: str | None = None,
+        state: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Model]:
+        """Yield the entries that meet all filters, page after page as they are needed.
 
         Args:
-            limit: models to ask for at once.
-            filters: `q`, `type`, `discipline`, `owner`, `tag`, `state`, `sort`.
+            q: words in name, description, tags or discipline.
+            type: `TensorFlow`, `PyTorch`, `Keras` or `ScikitLearn`.
+            discipline: field of research.
+            owner: who created it.
+            tag: one of its tags.
+            state: `empty`, `validating`, `ready` or `failed`.
+            sort: `name`, or `-updated_at` for the latest change first.
+            limit: how many at most.
         """
-        given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
-        path, parameters = "/models", given | {"limit": limit}
-        while path:
-            response = self._transport.send("GET", path, params=parameters)
-            yield from msgspec.json.decode(response.content, type=list[Model])
-            following = response.links.get("next", {}).get("url")
-            path, parameters = (urljoin(response.url, following) if following else ""), {}
+        filters = {
+            "q": q,
+            "type": type,
+            "discipline": discipline,
+            "owner": owner,
+            "tag": tag,
+            "state": state,
+            "sort": sort,
+        }
+        return self._list("/models", Model, filters, limit)
 
     def model(self, name: str) -> Model:
-        """Return a model with its versions."""
-        return msgspec.json.decode(self._transport.send("GET", _path(name)).content, type=Model)
+        """Return an entry with its versions."""
+        return read(self._http.call("GET", model_path(name), repeat=Repeat.SAFE), Model)
 
-    def create(self, name: str, type: str, **fields: Any) -> Model:  # noqa: A002 (the hub's own word)
-        """Create the entry of a model; `fields` are those of the HTTP call, such as `description`."""
-        return self._write("POST", name, fields | {"type": type})
+    def create(self, name: str, type: str, **fields: Any) -> Model:  # noqa: A002 - the field's name in the hub
+        """Create an entry and return it.
+
+        Args:
+            name: of the model.
+            type: `TensorFlow`, `PyTorch`, `Keras` or `ScikitLearn`, in any case.
+            fields: any of `meta`, `description`, `reference`, `discipline`, `tags`, `backend`, `visibility`,
+                `input_example` and `version`, the name of the first version.
+        """
+        body = msgspec.json.encode({"model": name, "type": type, **fields})
+        return read(self._http.call("POST", model_path(name), data=body, headers=_JSON), Model)
 
     def update(self, name: str, **fields: Any) -> Model:
-        """Change fields of an entry; the others stay."""
-        return self._write("PUT", name, fields)
+        """Change the fields that are given, as in `create`, and return the entry.
+
+        `version` sets which version `latest` means; `None` makes it the newest ready one again.
+        """
+        body = msgspec.json.encode(fields)
+        response = self._http.call("PUT", model_path(name), data=body, headers=_JSON, repeat=Repeat.SAFE)
+        return read(response, Model)
 
     def delete(self, name: str) -> None:
-        """Remove a model with all its versions."""
-        self._transport.send("DELETE", _path(name))
+        """Delete an entry with all its versions."""
+        self._http.call("DELETE", model_path(name))
 
     def versions(self, name: str) -> list[Version]:
         """Return the versions of a model, newest first."""
-        return list(self.model(name).versions)
+        response = self._http.call("GET", model_path(name, "versions"), repeat=Repeat.SAFE)
+        return read(response, list[Version])
 
-    def version(self, name: str, version: str) -> Version:
-        """Return one version of a model."""
-        response = self._transport.send("GET", _path(name, "versions", version))
-        return msgspec.json.decode(response.content, type=Version)
+    def version(self, name: str, version: str = LATEST) -> Version:
+        """Return one version."""
+        return read(self._http.call("GET", version_path(name, version), repeat=Repeat.SAFE), Version)
 
     def delete_version(self, name: str, version: str) -> None:
-        """Remove one version of a model."""
-        self._transport.send("DELETE", _path(name, "versions", version))
+        """Delete one version."""
+        self._http.call("DELETE", version_path(name, version))
 
     def upload(
         self,
         name: str,
-        bundle: str | os.PathLike[str] | BinaryIO,
-        *,
+        file: str | os.PathLike[str] | BinaryIO,
         version: str | None = None,
-        wait: int | None = 60,
+        *,
+        wait: float = 60.0,
         progress: Progress | None = None,
     ) -> Version:
-        """Upload a bundle as a new version, with flat memory.
+        """Send a bundle as a new version and return it, `ready`; or `validating` after `wait` seconds.
+
+        The file is read piece by piece, whatever its size.
 
         Args:
-            name: the model.
-            bundle: path of a tar, tar.gz or zip, or such a file opened for reading bytes.
-            version: name of the version; the next whole number if not given.
-            wait: seconds to wait for the end of validation; `None` returns at once.
-            progress: told how far the upload is.
+            name: of the model.
+            file: a path, or a file opened for reading bytes.
+            version: its name; the next whole number unless given.
+            wait: seconds to wait for the end of validation; 0 returns at once.
+            progress: called with the bytes sent and all there are (`None` where that is unknown).
 
         Raises:
-            HubError: the bundle was refused, or validation failed; the message says why.
+            HubError: the hub refused it, or validation failed (`validation_failed`).
+            OSError: the file cannot be read.
         """
-        headers = {"Content-Type": "application/octet-stream"}
-        if wait is not None:
-            headers["Prefer"] = f"wait={wait}"
-        parameters = {} if version is None else {"version": version}
-        with _opened(bundle) as file:
-            response = self._transport.send(
-                "POST",
-                _path(name, "upload"),
-                params=parameters,
-                headers=headers,
-                data=_Reader(file, progress),
-                wait=wait or 0,
-            )
-        return msgspec.json.decode(response.content, type=Version)
+        if not isinstance(file, str | os.PathLike):
+            return send(self._http, name, file, version, wait, progress)
+        with Path(file).open("rb") as opened:
+            return send(self._http, name, opened, version, wait, progress)
 
     def download(
         self,
         name: str,
-        target: str | os.PathLike[str],
-        *,
+        path: str | os.PathLike[str],
         version: str | None = None,
+        *,
         progress: Progress | None = None,
     ) -> Path:
-        """Download a bundle into the file or folder `target`, check that it came whole, return its path."""
-        parameters = {} if version is None else {"version": version}
-        response = self._transport.send("GET", _path(name, "download"), params=parameters, stream=True)
-        path = Path(target)
-        if path.is_dir():
-            path /= _filename(response.headers.get("Content-Disposition", ""), name)
-        partial = path.with_name(f".{path.name}.partial")
-        digest, total, done = hashlib.sha256(), int(response.headers.get("Content-Length", 0)), 0
-        try:
-            with response, partial.open("wb") as file:
-                for piece in response.iter_content(_PIECE):
-                    digest.update(piece)
-                    file.write(piece)
-                    done += len(piece)
-                    if progress is not None:
-                        progress(done, total)
-            if digest.hexdigest() != response.headers.get("ETag", "").strip('"'):
-                raise HubError("The download did not arrive whole; try again.", code="download_incomplete")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
-
-    def predict(
-        self, name: str, rows: ArrayLike, *, version: str | None = None, wait: int | None = None
-    ) -> Array | dict[str, Array]:
-        """Predict one row, or a list of rows, and wait for the answer.
+        """Write a bundle to a file, checked against the hub's SHA-256, and return the file's path.
 
         Args:
-            name: the model.
-            rows: values in the shape of one row of the model, or with the rows as first dimension.
-            version: which version; the latest if not given.
-            wait: seconds to wait at most; 30 if not given.
+            name: of the model.
+            path: the file, which appears only when it is complete; or a folder to put it in.
+            version: the latest one unless given.
+            progress: called with the bytes received and all there are.
+
+        Raises:
+            HubError: there is none, or it did not arrive as the hub has it.
+            OSError: the file cannot be written.
+        """
+        address = version_path(name, version or LATEST, "download")
+        # Compressed on the way, the bytes would not be those that were uploaded.
+        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        with self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers) as response:
+            return bundle.save(response, Path(path), progress)
+
+    def predict(self, name: str, rows: Any, version: str | None = None, wait: float | None = None) -> Array:
+        """Return what a model predicts: one output for one row, an array of them for several.
+
+        Args:
+            name: of the model.
+            rows: one row or several, as an array or as lists.
+            version: the latest one unless given.
+            wait: seconds the hub may take; its own default unless given.
+        """
+        return arrays.array_of(self.ask(name, rows, version, wait).output)
+
+    def ask(self, name: str, rows: Any, version: str | None = None, wait: float | None = None) -> Answer:
+        """Predict as `predict` does; return the answer as JSON has it, with version and labels."""
+        return read(self._predict(name, arrays.encode_rows(rows), version, wait), Answer)
+
+    def infer(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        version: str | None = None,
+        wait: float | None = None,
+    ) -> dict[str, Array]:
+        """Predict with a model of several inputs or outputs, in the datatypes that it declares.
+
+        Args:
+            name: of the model.
+            inputs: arrays by input name, each with the rows first.
+            version: the latest one unless given.
+            wait: seconds the hub may take; its own default unless given.
 
         Returns:
-            One output for one row, an array of them for several; by name for models with several outputs.
+            Arrays by output name, each with the rows first.
         """
-        headers = {} if wait is None else {"Prefer": f"wait={wait}"}
-        response = self._predict(name, rows, version, headers, wait or 0)
-        return to_arrays(msgspec.json.decode(response.content)["output"])
+        response = self._predict(name, arrays.encode_inputs(inputs), version, wait)
+        return arrays.decode_outputs(response.content)
 
-    def submit(self, name: str, rows: ArrayLike, *, version: str | None = None) -> Job:
-        """Hand a prediction over to be done later; returns when the hub has it for good."""
-        response = self._predict(name, rows, version, {"Prefer": "respond-async"}, 0)
-        return self.job(msgspec.json.decode(response.content, type=Prediction).id)
+    def submit(self, name: str, rows: Any, version: str | None = None) -> Job:
+        """Have a prediction made later and return at once.
+
+        Args:
+            name: of the model.
+            rows: as in `predict`; or inputs by name, as in `infer`, whose results `Job.outputs` gives.
+            version: the latest one unless given.
+        """
+        body = arrays.encode_inputs(rows) if isinstance(rows, Mapping) else arrays.encode_rows(rows)
+        # Where the hub knows the key, a repetition gets the first answer.
+        headers = {**_JSON, "Prefer": "respond-async", "Idempotency-Key": str(uuid4())}
+        address = version_path(name, version or LATEST, "predict")
+        response = self._http.call("POST", address, data=body, headers=headers)
+        return Job(self, read(response, Prediction).id)
 
     def job(self, identity: str) -> Job:
-        """Return a prediction that was handed over before, by its id."""
-        return Job(identity, self._prediction, self._cancel)
+        """Return a prediction that was submitted before, here or elsewhere; the hub is not asked yet."""
+        return Job(self, identity)
 
-    def prediction(self, identity: str) -> Prediction:
-        """Return an asynchronous prediction as it stands now."""
-        return self._prediction(identity, 0)
+    def prediction(self, identity: str, wait: float | None = None) -> Prediction:
+        """Return a submitted prediction; with `wait`, when it has ended or that many seconds passed."""
+        response = self._http.call("GET", prediction_path(identity), wait=wait, repeat=Repeat.SAFE)
+        return read(response, Prediction)
 
-    def _predict(
-        self, name: str, rows: ArrayLike, version: str | None, headers: dict[str, str], wait: float
-    ) -> Any:
-        body = msgspec.json.encode({"input": np.asarray(rows).tolist()})
-        headers["Content-Type"] = "application/json"
-        parameters = {} if version is None else {"version": version}
-        # A synchronous prediction changes nothing on the hub, so asking twice is harmless.
-        again = headers.get("Prefer") != "respond-async"
-        path = _path(name, "predict")
-        return self._transport.send(
-            "POST", path, params=parameters, headers=headers, data=body, again=again, wait=wait
-        )
+    def predictions(
+        self, model: str | None = None, status: str | None = None, limit: int | None = None
+    ) -> Iterator[Prediction]:
+        """Yield the submitted predictions that meet the filters, newest first."""
+        return self._list("/predictions", Prediction, {"model": model, "status": status}, limit)
 
-    def _prediction(self, identity: str, wait: int) -> Prediction:
-        headers = {"Prefer": f"wait={wait}"} if wait else {}
-        path = f"/predictions/{quote(identity, safe='')}"
-        response = self._transport.send("GET", path, headers=headers, wait=wait)
-        return msgspec.json.decode(response.content, type=Prediction)
+    def cancel(self, identity: str) -> Prediction:
+        """Cancel a submitted prediction and return it."""
+        return read(self._http.call("POST", prediction_path(identity, "cancel")), Prediction)
 
-    def _cancel(self, identity: str) -> Prediction:
-        response = self._transport.send("POST", f"/predictions/{quote(identity, safe='')}/cancel")
-        return msgspec.json.decode(response.content, type=Prediction)
+    def status(self) -> Status:
+        """Return how the hub and its parts are."""
+        return read(self._http.call("GET", "/status", repeat=Repeat.SAFE), Status)
 
-    def _write(self, method: str, name: str, fields: dict[str, Any]) -> Model:
-        body, headers = msgspec.json.encode(fields), {"Content-Type": "application/json"}
-        response = self._transport.send(method, _path(name), data=body, headers=headers)
-        return msgspec.json.decode(response.content, type=Model)
+    def ready(self) -> bool:
+        """Tell whether the hub can answer predictions now; one that cannot be reached cannot."""
+        try:
+            self._http.call("GET", "/health/ready", repeat=Repeat.NEVER)
+        except HubError:
+            return False
+        return True
 
+    def _predict(self, name: str, body: bytes, version: str | None, wait: float | None) -> requests.Response:
+        address = version_path(name, version or LATEST, "predict")
+        return self._http.call("POST", address, data=body, headers=_JSON, wait=wait, repeat=Repeat.SAFE)
 
-class _Reader:
-    """A file that reports how far it was read; `requests` sends it piece by piece."""
+    def _list(
+        self, path: str, kind: type[T], filters: Mapping[str, str | None], limit: int | None
+    ) -> Iterator[T]:
+        size = _PAGE if limit is None else max(1, min(limit, _PAGE))
+        parameters = {name: value for name, value in filters.items() if value is not None}
+        return islice(self._pages(path, kind, parameters | {"limit": str(size)}), limit)
 
-    def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
-        self._file = file
-        self._progress = progress
-        start = file.tell()
-        self._total = file.seek(0, os.SEEK_END) - start
-        file.seek(start)
-        self._done = 0
+    def _pages(self, path: str, kind: type[T], parameters: dict[str, str]) -> Iterator[T]:
+        response = self._http.call("GET", path, params=parameters, repeat=Repeat.SAFE)
+        while True:
+            yield from read(response, list[kind])  # type: ignore[valid-type]
+            if "next" not in response.links:
+                return
+            following = next_url(response.url, response.links["next"]["url"])
+            response = self._http.call("GET", following, repeat=Repeat.SAFE)
 
-    def __len__(self) -> int:
-        return self._total
+    def close(self) -> None:
+        """Close the connections; the client can still be used and makes new ones."""
+        self._http.close()
 
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes; larger pieces than are asked for make large uploads faster."""
-        piece = self._file.read(max(size, _PIECE) if size > 0 else size)
-        self._done += len(piece)
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-        return piece
+    def __enter__(self) -> Self:
+        return self
 
-
-@contextmanager
-def _opened(bundle: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
-    if not isinstance(bundle, str | os.PathLike):
-        yield bundle
-        return
-    try:
-        file = Path(bundle).open("rb")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise HubError(f"{os.fspath(bundle)} cannot be read: {error.strerror}.", code="unreadable") from error
-    with file:
-        yield file
-
-
-def _path(name: str, *more: str) -> str:
-    return "/".join(["/model", *(quote(part, safe="") for part in (name, *more))])
-
-
-def _filename(disposition: str, name: str) -> str:
-    _, _, filename = disposition.partition('filename="')
-    # Only the last part, whatever a hub may send.
-    return Path(filename.rstrip('"')).name or f"{name}.tar.gz"
+    def __exit__(self, *_exception: object) -> None:
+        self.close()

@@ -1,0 +1,113 @@
+"""Arrays and JSON: rows on their way to a hub, outputs on their way back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlhub.client.errors import HubError
+from mlhub.common import oip, tensor
+from mlhub.common.errors import MLHubError
+from mlhub.common.tensor import Array
+
+
+def encode_rows(rows: Any) -> bytes:
+    """Make the body `{"input": …}` from an array, or from lists of numbers, texts or arrays.
+
+    Raises:
+        HubError: JSON cannot carry what is in there.
+    """
+    try:
+        return msgspec.json.encode({"input": _plain(rows)}, enc_hook=_plain)
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise HubError(f"These rows cannot be sent: {error}.", code="bad_input") from error
+
+
+def encode_inputs(inputs: Mapping[str, Any]) -> bytes:
+    """Make the body of the Open Inference Protocol from arrays or lists by input name, rows first.
+
+    Raises:
+        HubError: JSON cannot carry what is in there.
+    """
+    try:
+        arrays = {name: np.asarray(values) for name, values in inputs.items()}
+        for array in arrays.values():
+            _check_finite(array)
+        tensors = [tensor.encode(name, array) for name, array in arrays.items()]
+        body, _ = oip.encode_request(tensors, binary=False)
+    except MLHubError as error:
+        raise HubError(error.detail, code=error.code) from error
+    except (TypeError, ValueError) as error:
+        raise HubError(f"These inputs cannot be sent: {error}.", code="bad_input") from error
+    return body
+
+
+def decode_outputs(body: bytes) -> dict[str, Array]:
+    """Read the outputs, by name, from an answer in the form of the Open Inference Protocol.
+
+    Raises:
+        HubError: it is not in that form.
+    """
+    try:
+        return {output.name: tensor.decode(output) for output in oip.decode_response(body)}
+    except MLHubError as error:
+        raise HubError(f"The hub's answer cannot be read: {error.detail}", code="bad_answer") from error
+
+
+def named_outputs(output: Any) -> dict[str, Array]:
+    """Return the outputs, by name, of a submitted prediction whose inputs were named.
+
+    Raises:
+        HubError: its outputs have no names.
+    """
+    if not is_named(output):
+        raise HubError("This prediction was submitted without names; use result().", code="one_output")
+    return decode_outputs(msgspec.json.encode({"model_name": "", "outputs": output}))
+
+
+def is_named(output: Any) -> bool:
+    """Tell whether an output is in the form of the Open Inference Protocol."""
+    return (
+        isinstance(output, list) and bool(output) and isinstance(output[0], dict) and "datatype" in output[0]
+    )
+
+
+def array_of(output: Any) -> Array:
+    """Return the output of a model as an array.
+
+    Raises:
+        HubError: the model gives several outputs, or one that is no array.
+    """
+    if is_named(output):
+        output = named_outputs(output)
+        if len(output) == 1:
+            return next(iter(output.values()))
+    if isinstance(output, dict):
+        names = ", ".join(output)
+        raise HubError(
+            f"This model gives several outputs ({names}); use infer() to get them by name.",
+            code="several_outputs",
+        )
+    try:
+        return np.asarray(output)
+    except ValueError as error:
+        raise HubError(f"The model's output is no array: {error}.", code="bad_answer") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        array = np.asarray(value)
+        _check_finite(array)
+        return tensor.to_list(array)
+    if isinstance(value, tuple | list | str | int | float):
+        return value
+    if hasattr(value, "__array__"):
+        # Data frames and the tensors of other libraries.
+        return _plain(np.asarray(value))
+    raise TypeError(f"{type(value).__name__} is neither an array nor a list of numbers")
+
+
+def _check_finite(array: Array) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise HubError("The rows hold NaN or infinity, which no model can use.", code="bad_input")

@@ -1,0 +1,149 @@
+"""Bundles on their way: read from a file and hashed while they are sent, written to a file and checked."""
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import Message
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import requests
+
+from mlhub.client.errors import HubError, from_failure
+from mlhub.common.archive import HEAD, archive_kind
+
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes are done and how many there are, where that is known."""
+
+_PIECE: Final = 256 * 1024
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class BundleReader:
+    """A file as the body of an upload: hashed and counted while it is read, never in memory as a whole."""
+
+    def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
+        self._file = file
+        self._progress = progress
+        self._hash = hashlib.sha256()
+        self._done = 0
+        self.size = _size(file)
+        """Bytes; `None` when the file cannot tell, as a pipe."""
+
+    def body(self) -> "BundleReader | Iterator[bytes]":
+        """Return it in the form that the HTTP library sends with a length, or in chunks without one."""
+        return self if self.size is not None else iter(self)
+
+    def __len__(self) -> int:
+        return self.size or 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.read(_PIECE):
+            yield piece
+
+    def read(self, size: int = _PIECE) -> bytes:
+        """Return the next bytes."""
+        piece = self._file.read(size)
+        self._hash.update(piece)
+        self._done += len(piece)
+        if self._progress is not None:
+            self._progress(self._done, self.size)
+        return piece
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of what was read, in hexadecimal."""
+        return self._hash.hexdigest()
+
+
+def check_archive(file: BinaryIO) -> None:
+    """Refuse a file that is no archive before it is sent, where it can be looked at beforehand.
+
+    Raises:
+        HubError: it is none.
+    """
+    if not file.seekable():
+        return
+    start = file.tell()
+    head = file.read(HEAD)
+    file.seek(start)
+    if archive_kind(head) is None:
+        raise HubError("The file is no bundle: make it a tar, a tar.gz or a zip.", code="not_an_archive")
+
+
+def save(response: requests.Response, path: Path, progress: Progress | None) -> Path:
+    """Write the body of a download to `path`, which changes only when all of it is there and right.
+
+    Args:
+        response: the answer, its body not read yet.
+        path: a file, or a folder in which the file gets the name that the hub gives it.
+        progress: told of the bytes.
+
+    Raises:
+        HubError: the body broke off or is not what its tag says.
+        OSError: the file cannot be written.
+    """
+    if path.is_dir():
+        path /= offered_name(response)
+    expected = _tag(response)
+    total = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
+    digest = hashlib.sha256()
+    done = 0
+    with _replacing(path) as file:
+        for piece in _pieces(response):
+            file.write(piece)
+            digest.update(piece)
+            done += len(piece)
+            if progress is not None:
+                progress(done, total)
+        if expected is not None and digest.hexdigest() != expected:
+            raise HubError(
+                f"What came of {response.url} is not what the hub has: its SHA-256 differs. Try again.",
+                code="digest_mismatch",
+            )
+    return path
+
+
+def offered_name(response: requests.Response) -> str:
+    """Return the file name that a download comes with, free of anything that leads to another folder."""
+    header = Message()
+    header["Content-Disposition"] = response.headers.get("Content-Disposition", "")
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", header.get_filename() or "").lstrip(".")
+    return name or "bundle"
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` if all goes well, and else disappears."""
+    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(_PIECE)
+    except requests.RequestException as error:
+        raise from_failure(error, response.url) from error
+
+
+def _tag(response: requests.Response) -> str | None:
+    tag = response.headers.get("ETag", "").removeprefix("W/").strip('"')
+    return tag if _SHA256.fullmatch(tag) else None
+
+
+def _size(file: BinaryIO) -> int | None:
+    if not file.seekable():
+        return None
+    start = file.tell()
+    size = file.seek(0, os.SEEK_END) - start
+    file.seek(start)
+    return size

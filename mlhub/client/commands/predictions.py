@@ -1,0 +1,133 @@
+"""`mlhub predict`, `job`, `jobs`: predictions now and later."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlhub.client.commands import options
+from mlhub.client.commands.terminal import connect, note, show, show_json, show_line
+
+if TYPE_CHECKING:
+    from mlhub.client.client import Client
+    from mlhub.client.records import Answer
+
+
+def predict(  # noqa: PLR0913 - each is an option of the command
+    *,
+    name: options.Name,
+    rows: Annotated[
+        str | None,
+        typer.Argument(
+            help="One row or a list of rows as JSON, inputs by name as a JSON object; - reads them.",
+            show_default=False,
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            "-f",
+            exists=True,
+            dir_okay=False,
+            help="Read the rows from this .npy, .csv or .json file.",
+            show_default=False,
+        ),
+    ] = None,
+    output: options.Output = None,
+    version: options.Version = None,
+    later: Annotated[
+        bool, typer.Option("--async", help="Submit it, print its id and do not wait; see `mlhub job`.")
+    ] = False,
+    wait: Annotated[
+        int | None, typer.Option(min=1, help="Seconds to wait for the answer.", show_default="30")
+    ] = None,
+    url: options.Url = None,
+    token: options.Token = None,
+    as_json: options.Json = False,
+) -> None:
+    """Predict with a model: one line of output for each row."""
+    from mlhub.client.commands import rowfiles  # noqa: PLC0415 - `mlhub --help` is quick without
+
+    if (rows is None) == (file is None):
+        raise typer.BadParameter("Give the rows either as an argument or with --file.")
+    if later and output is not None:
+        raise typer.BadParameter("There is nothing to write yet with --async; use `mlhub job ID --output`.")
+    rowfiles.check_output(output)
+    with connect(url, token) as hub:
+        given = rowfiles.parse(rows) if rows is not None else rowfiles.load(file)
+        if later:
+            job = hub.submit(name, given, version)
+            show({"id": job.id}, job.id, as_json=as_json)
+            return
+        answer = _ask(hub, name, given, version, wait)
+        _tell(answer, answer.output, answer.labels, output, as_json=as_json)
+
+
+def job(
+    *,
+    identity: Annotated[
+        str, typer.Argument(metavar="ID", help="What `mlhub predict --async` printed.", show_default=False)
+    ],
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for its end.")] = 0,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel it.")] = False,
+    output: options.Output = None,
+    url: options.Url = None,
+    token: options.Token = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show a submitted prediction; the exit code is 1 when it failed."""
+    from mlhub.client.commands import rowfiles, tables  # noqa: PLC0415
+    from mlhub.client.job import succeeded  # noqa: PLC0415
+
+    rowfiles.check_output(output)
+    with connect(url, token) as hub:
+        found = hub.cancel(identity) if cancel else hub.job(identity).look(wait)
+        if output is not None:
+            _tell(found, succeeded(found).output, found.labels, output, as_json=as_json)
+            return
+    show(found, tables.prediction(found), as_json=as_json)
+    if found.status == "failed":
+        raise typer.Exit(1)
+
+
+def jobs(
+    *,
+    model: Annotated[str | None, typer.Option(help="Only those of this model.", show_default=False)] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(help="starting, processing, succeeded, failed or canceled.", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    url: options.Url = None,
+    token: options.Token = None,
+    as_json: options.Json = False,
+) -> None:
+    """List submitted predictions, newest first."""
+    from mlhub.client.commands import tables  # noqa: PLC0415
+
+    with connect(url, token) as hub:
+        found = list(hub.predictions(model, status, limit))
+    show(found, tables.predictions(found) if found else "No predictions.", as_json=as_json)
+
+
+def _ask(hub: "Client", name: str, given: Any, version: str | None, wait: int | None) -> "Answer":
+    from mlhub.client.records import Answer  # noqa: PLC0415
+
+    if not isinstance(given, dict):
+        return hub.ask(name, given, version, wait)
+    outputs = hub.infer(name, given, version, wait)
+    return Answer(name, version or "latest", {key: array.tolist() for key, array in outputs.items()})
+
+
+def _tell(answer: Any, output: Any, labels: Any, target: Path | None, *, as_json: bool) -> None:
+    from mlhub.client.commands import rowfiles  # noqa: PLC0415
+
+    if target is not None:
+        count = rowfiles.save(target, output)
+        note(f"Wrote {count} to {target}.")
+    elif as_json:
+        show_json(answer)
+    else:
+        for line in rowfiles.lines(output, labels):
+            show_line(line)

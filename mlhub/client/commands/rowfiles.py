@@ -1,0 +1,174 @@
+"""Rows for the command line, from JSON text and from files; outputs, as lines and into files."""
+
+import csv
+import io
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import typer
+
+from mlhub.client.arrays import array_of
+from mlhub.client.commands.terminal import printable
+from mlhub.client.errors import HubError
+
+_NPY: Final = b"\x93NUMPY"
+_OUTPUTS: Final = (".npy", ".json", ".csv")
+
+
+def parse(text: str) -> Any:
+    """Read rows from JSON text; `-` reads them, as JSON or npy, from standard input.
+
+    Raises:
+        HubError: there are none.
+    """
+    if text != "-":
+        return _json(text.encode(), "The input")
+    content = sys.stdin.buffer.read()
+    return _npy(content, "-") if content.startswith(_NPY) else _json(content, "Standard input")
+
+
+def load(path: Path | None) -> Any:
+    """Read rows from a file; its ending tells the form: `.npy`, `.csv`, else JSON.
+
+    Raises:
+        HubError: there are none in it.
+        OSError: it cannot be read.
+    """
+    if path is None:
+        return None
+    content = path.read_bytes()
+    if path.suffix.lower() == ".npy":
+        return _npy(content, str(path))
+    if path.suffix.lower() == ".csv":
+        return _csv(content, str(path))
+    return _json(content, str(path))
+
+
+def check_output(path: Path | None) -> None:
+    """Refuse an output file of a form that is not written, before anything is done.
+
+    Raises:
+        typer.BadParameter: it is.
+    """
+    if path is not None and path.suffix.lower() not in _OUTPUTS:
+        raise typer.BadParameter(f"--output takes a file that ends in {', '.join(_OUTPUTS)}.")
+
+
+def save(path: Path, output: Any) -> str:
+    """Write an output to a file in the form that its ending tells; return what that was, in words.
+
+    Raises:
+        HubError: several outputs in a form that holds one.
+        OSError: it cannot be written.
+    """
+    form = path.suffix.lower()
+    if form == ".json":
+        path.write_bytes(msgspec.json.encode(output) + b"\n")
+        return "the output" if not isinstance(output, list) else f"{len(output)} outputs"
+    if isinstance(output, dict):
+        raise HubError(f"{path} cannot hold several outputs ({', '.join(output)}); write a .json file.")
+    array = array_of(output)
+    if form == ".npy":
+        # Through an open file: by name, numpy would add an ending to `X.NPY`.
+        with path.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    else:
+        table = array.reshape(len(array) if array.ndim else 1, -1)
+        with path.open("w", newline="") as text:
+            csv.writer(text).writerows(table.tolist())
+    return f"an array of shape {list(array.shape)}"
+
+
+def lines(output: Any, labels: Any = None) -> Iterator[str]:
+    """Yield a line of JSON for each row of an output, with the row's label after a tab if it has one."""
+    if isinstance(output, dict):
+        yield _text(output)
+        return
+    rows = output if isinstance(output, list) and output and isinstance(output[0], list | str) else None
+    if isinstance(labels, str):
+        yield f"{_text(output)}\t{printable(labels)}"
+    elif isinstance(labels, list) and isinstance(output, list) and rows is None:
+        named = len(labels) == len(output)
+        for index, value in enumerate(output):
+            yield f"{_text(value)}\t{printable(str(labels[index]))}" if named else _text(value)
+    elif isinstance(output, list):
+        yield from (_text(row) for row in output)
+    else:
+        yield _text(output)
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _json(content: bytes, what: str) -> Any:
+    try:
+        given = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HubError(f"{what} is not JSON: {error}.", code="bad_input") from error
+    if isinstance(given, dict) and given.keys() == {"input"}:
+        # The body of the HTTP call is as welcome as the rows in it.
+        return given["input"]
+    if isinstance(given, dict):
+        return {name: np.asarray(values) for name, values in _inputs(given, what).items()}
+    return given
+
+
+def _inputs(given: dict[str, Any], what: str) -> dict[str, Any]:
+    if given and all(isinstance(values, list) for values in given.values()) and "inputs" not in given:
+        return given
+    raise HubError(
+        f'{what} holds neither rows nor inputs by name, as in {{"x": [[1, 2]], "y": [[3]]}}.',
+        code="bad_input",
+    )
+
+
+def _npy(content: bytes, what: str) -> Any:
+    try:
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise HubError(f"{what} is not an npy file with numbers: {error}.", code="bad_input") from error
+
+
+def _csv(content: bytes, what: str) -> list[list[int | float]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HubError(f"{what} is not a text in UTF-8: {error.reason}.", code="bad_input") from error
+    first = text.partition("\n")[0]
+    separator = next((mark for mark in "\t;," if mark in first), ",")
+    table = [cells for cells in csv.reader(io.StringIO(text), delimiter=separator) if cells]
+    if table and all(_number(cell) is None for cell in table[0]):
+        # Names of the columns.
+        table = table[1:]
+    if not table:
+        raise HubError(f"{what} has no rows.", code="bad_input")
+    return [
+        [_cell(cell, what, row, column) for column, cell in enumerate(cells, 1)]
+        for row, cells in enumerate(table, 1)
+    ]
+
+
+def _cell(text: str, what: str, row: int, column: int) -> int | float:
+    number = _number(text)
+    if number is None:
+        raise HubError(
+            f"{what} has {printable(text)!r} in row {row}, column {column}, which is no number.",
+            code="bad_input",
+        )
+    return number
+
+
+def _number(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else None
+    return None
