@@ -8,22 +8,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mlhub.local.lifecycle import Started
+    from mlhub.local.instance import Instance
 
 _Data = Annotated[
     Path,
     typer.Option(envvar="MLHUB_DATA", help="Folder with all data of this hub; made when it is not there."),
 ]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def up(
-    port: Annotated[int, typer.Option(envvar="MLHUB_PORT", help="Port of the API.")] = 8181,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the API; else MLHUB_PORT.", show_default="8181"),
+    ] = None,
     data: _Data = Path(".mlhub"),
     host: Annotated[
-        str, typer.Option(envvar="MLHUB_HOST", help="Address of the API; any but loopback needs MLHUB_TOKEN.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option(
+            help="Address of the API; else MLHUB_HOST. Any but loopback needs MLHUB_TOKEN.",
+            show_default="127.0.0.1",
+        ),
+    ] = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop all with Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Start the whole hub on this machine, with a sample model to try.
 
@@ -33,51 +41,72 @@ def up(
     """
     from mlhub.api.command import check_exposure  # noqa: PLC0415 (`mlhub --help` is quick without)
     from mlhub.common.settings import load_settings  # noqa: PLC0415
+    from mlhub.local.extra import check_extra  # noqa: PLC0415
+
+    check_extra()
     from mlhub.local import lifecycle, report  # noqa: PLC0415
     from mlhub.local.instance import Instance  # noqa: PLC0415
 
     settings = load_settings()
-    check_exposure(settings.model_copy(update={"host": host}))
+    wanted = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    strict = bool(wanted) or bool({"host", "port"} & settings.model_fields_set)
+    settings = settings.model_copy(update=wanted)
+    check_exposure(settings)
     instance = Instance(data)
-    with report.progress(quiet=as_json) as say, lifecycle.locked(instance):
-        started = lifecycle.start(instance, host, port, say)
-        try:
-            answer = report.try_sample(started.url, settings.token, say)
-        except BaseException:
-            if foreground:
-                lifecycle.stop(instance)
-            raise
-    report.show(instance, started, answer, token=settings.token, as_json=as_json)
     if foreground:
-        _stay(started)
-        lifecycle.stop(instance)
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGHUP, _interrupt)
+    with report.progress(quiet=as_json) as say, instance.locked():
+        started = lifecycle.start(instance, settings, strict=strict, say=say)
+    try:
+        with report.progress(quiet=as_json) as say:
+            digit = report.offer_sample(started.plan, settings.token, say)
+        report.show(instance, started, digit, settings.token, as_json=as_json)
+        if foreground:
+            _stay(instance)
+    finally:
+        if foreground:
+            _stop(instance, as_json=as_json)
 
 
-def down(data: _Data = Path(".mlhub")) -> None:
+def down(data: _Data = Path(".mlhub"), as_json: _Json = False) -> None:
     """Stop the hub on this machine; its data stays for the next 'mlhub up'."""
-    from mlhub.local import lifecycle  # noqa: PLC0415 (`mlhub --help` is quick without)
+    import msgspec  # noqa: PLC0415 (`mlhub --help` is quick without)
+
+    from mlhub.local.extra import check_extra  # noqa: PLC0415
     from mlhub.local.instance import Instance  # noqa: PLC0415
 
+    check_extra()
     instance = Instance(data)
-    if not instance.folder.is_dir():
-        sys.stdout.write(f"There is no hub in {instance.folder}.\n")
-        return
-    with lifecycle.locked(instance):
-        lifecycle.stop(instance)
-    sys.stdout.write(f"The hub is down; its data is in {instance.folder}.\n")
+    ran = instance.folder.is_dir() and _stop(instance, as_json=as_json)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode({"stopped": ran, "data": str(instance.folder)}).decode() + "\n")
+    elif ran:
+        sys.stdout.write(f"The hub is down; its data stays in {instance.folder}.\n")
+    else:
+        sys.stdout.write(f"No hub runs in {instance.folder}.\n")
 
 
-def _stay(started: "Started") -> None:
+def _stop(instance: "Instance", *, as_json: bool) -> bool:
+    from mlhub.local import lifecycle, report  # noqa: PLC0415 (`mlhub --help` is quick without)
+
+    with report.progress(quiet=as_json) as say, instance.locked():
+        say("stopping")
+        return lifecycle.stop(instance)
+
+
+def _stay(instance: "Instance") -> None:
     """Wait until the watcher ends, or somebody wants everything to end."""
+    from mlhub.local import processes  # noqa: PLC0415 (`mlhub --help` is quick without)
 
-    def leave(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, leave)
+    watcher = processes.find_watcher(instance.folder)
     try:
-        if started.process is not None:
-            started.process.wait()
-        else:
-            signal.pause()
+        if watcher is not None:
+            watcher.wait()
     except KeyboardInterrupt:
-        sys.stdout.write("\nstopping\n")
+        # What was asked for, and no reason to end with an error.
+        return
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from mlhub.common.settings import SettingsError
+from mlhub.local.errors import MissingError
 from mlhub.local.program import Program
 
-_CACHE: Final = "128M"
+_CACHE: Final = "64M"
 """Memory for its cache; metadata is small."""
 
 
@@ -28,19 +28,23 @@ class EmbeddedDatabase:
         """Return the program.
 
         Raises:
-            SettingsError: it is not installed.
+            MissingError: it is not installed.
         """
         self._home.mkdir(parents=True, exist_ok=True)
+        # Empty, so that it does not look for one of its user's or of the whole system.
+        configuration = self._home.with_suffix(".toml")
+        configuration.touch()
         return Program(
             name="database",
             arguments=(
                 find_server(),
-                *("--host", "127.0.0.1", "--port", str(self._port), "--storage-path", str(self._home)),
+                *("--config", str(configuration), "--storage-path", str(self._home)),
+                *("--host", "127.0.0.1", "--port", str(self._port)),
                 # Without it, the last acknowledged writes are lost when the process dies.
                 "--sync-on-commit",
                 *("--cache-size", _CACHE, "--log-level", "WARNING"),
             ),
-            tier=3,
+            tier=2,
         )
 
 
@@ -48,14 +52,13 @@ def find_server() -> str:
     """Return the path of the server's program.
 
     Raises:
-        SettingsError: it is not installed.
+        MissingError: it is not installed.
     """
     beside = Path(sys.executable).parent / "secantusd-py"
     found = str(beside) if beside.is_file() else shutil.which("secantusd-py")
     if found is None:
-        raise SettingsError(
-            "The embedded database is not installed; install it: pip install 'mlhub[local]' "
-            "(or set MLHUB_MONGODB_URL to a server of yours)",
-            code="database_missing",
+        raise MissingError(
+            "The embedded database is not installed; install it: pip install 'mlhub[local]', "
+            "or set MLHUB_MONGODB_URL to a server of yours."
         )
     return found

@@ -6,7 +6,9 @@ from mlhub.common.errors import UnacceptableError
 from mlhub.common.model import ModelType
 from mlhub.servers.frameworks import check_framework
 
-TYPES: Final = {"sklearn": ModelType.SKLEARN}
+TYPES: Final = {
+    "sklearn": ModelType.SKLEARN,
+}
 """Types of model by the name of the framework: of its backend, its extra, and its server."""
 
 

@@ -1,72 +1,90 @@
 """An instance of the hub on this machine: a folder with its data, and the ports it uses."""
 
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from mlhub.common.settings import SettingsError
+from mlhub.local.errors import InstanceError
 from mlhub.local.ports import free_ports
 
 MARK: Final = "MLHUB_INSTANCE"
 """Variable in the environment of every process of an instance: the path of its folder."""
-_PORTS: Final = ("amqp", "management", "distribution", "epmd", "database")
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What an instance remembers from one start to the next."""
-
-    ports: dict[str, int]
-    """Ports by the name of what listens there."""
-    host: str
-    port: int
-    """Where the API listens."""
+_LONGEST: Final = 80
+"""Characters of a folder in which sockets can be; their whole path may have 107."""
 
 
 class Instance:
     """The folder of an instance."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
+        # Resolved, since it is also the instance's mark: the same however one comes to it.
+        self.folder = folder.resolve()
         self.logs = self.folder / "logs"
         self.run = self.folder / "run"
         self.broker = self.folder / "rabbitmq"
         self.database = self.folder / "database"
         self.bundles = self.folder / "bundles"
         self.models = self.folder / "models"
-        self._record = self.run / "instance.json"
+        self.plan = self.run / "plan.json"
+        self.failures = self.run / "failures.json"
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, for their owner only.
 
         Raises:
-            SettingsError: they cannot be made.
+            InstanceError: they cannot be made.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # The folder holds the broker's password.
-            self.folder.chmod(0o700)
-            for folder in (self.logs, self.run, self.bundles, self.models):
-                folder.mkdir(exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.logs, self.run, self.broker, self.bundles, self.models):
+                folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise SettingsError(f"{self.folder} cannot be used for data: {error.strerror}.") from error
+            raise InstanceError(f"{self.folder} cannot be used for data: {error.strerror}.") from error
 
-    def load(self) -> Record | None:
-        """Return what is remembered; nothing before the first start."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from starting or stopping the instance meanwhile."""
+        self.prepare()
+        with (self.run / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def choose_ports(self, names: list[str]) -> dict[str, int]:
+        """Return ports for what is to listen: those of the last start where they are free."""
+        file = self.folder / "ports.json"
         try:
-            return msgspec.json.decode(self._record.read_bytes(), type=Record)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError as error:
-            raise SettingsError(f"{self._record} is damaged; remove it and start again.") from error
+            known = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
+        except (FileNotFoundError, msgspec.DecodeError):
+            known = {}
+        ports = known | free_ports(names, known)
+        write(file, msgspec.json.encode(ports))
+        return ports
 
-    def save(self, host: str, port: int, servers: list[str]) -> Record:
-        """Remember where this start listens; ports stay what they were while they are free."""
-        known = self.load()
-        ports = free_ports((*_PORTS, *servers), known.ports if known else {})
-        record = Record(ports=ports, host=host, port=port)
-        fresh = self._record.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
-        fresh.replace(self._record)
-        return record
+    def socket_folder(self) -> Path:
+        """Return a folder for sockets that only its owner may enter.
+
+        Raises:
+            InstanceError: the instance's own path is too long, and the folder in its stead is not ours.
+        """
+        if len(str(self.run)) <= _LONGEST:
+            return self.run
+        name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+        folder = Path("/tmp") / f"mlhub-{os.getuid()}-{name}"  # noqa: S108 (whose it is, is checked)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise InstanceError(f"{folder} belongs to somebody else; choose a shorter path for the data.")
+        return folder
+
+
+def write(file: Path, content: bytes) -> None:
+    """Write a file that only its owner may read; others see the old content or the new."""
+    fresh = file.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(content)
+    fresh.replace(file)

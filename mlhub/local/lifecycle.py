@@ -1,24 +1,22 @@
 """Starting and stopping an instance."""
 
-import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 import requests
 
-from mlhub.common.errors import MLHubError
-from mlhub.common.settings import SettingsError
-from mlhub.local import processes
-from mlhub.local.frameworks import installed
-from mlhub.local.instance import MARK, Instance, Record
-from mlhub.local.plan import make_plan, server_name
+from mlhub.common.settings import Settings
+from mlhub.local import logfile, processes
+from mlhub.local.errors import InstanceError, StartError
+from mlhub.local.instance import MARK, Instance, write
+from mlhub.local.plan import make_plan
 from mlhub.local.ports import is_free
+from mlhub.local.program import Failure, Plan
 
 _READY: Final = 90.0
 """Seconds that all parts together have to get ready."""
@@ -27,104 +25,117 @@ _STOP: Final = 120.0
 """Seconds that the watcher has to end everything in order."""
 _TAIL: Final = 15
 """Lines of a log that are shown when something fails."""
+_FAILURES: Final = 2
+"""Ends of one part that mean that the start failed; a single one may be bad luck."""
+_SELF: Final = "watcher"
+"""Name of the watcher's own log."""
 
 Say = Callable[[str], None]
 """Tells the user what is going on."""
 
 
-class StartError(MLHubError):
-    """The hub could not be started."""
-
-    code = "start_failed"
-
-
 class Started(msgspec.Struct, frozen=True):
     """A running instance."""
 
-    record: Record
-    management_url: str | None
-    process: "subprocess.Popen[bytes] | None"
-    """The watcher, when this call started it."""
-
-    @property
-    def url(self) -> str:
-        """Where the API answers on this machine."""
-        host = "127.0.0.1" if self.record.host in ("0.0.0.0", "::") else self.record.host  # noqa: S104 (compared)
-        return f"http://{host}:{self.record.port}"
+    plan: Plan
+    fresh: bool
+    """Whether it was started now, and did not run already."""
 
 
-@contextmanager
-def locked(instance: Instance) -> Iterator[None]:
-    """Keep others from starting or stopping the same instance meanwhile."""
-    instance.prepare()
-    with (instance.run / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def start(instance: Instance, settings: Settings, *, strict: bool, say: Say) -> Started:
+    """Start an instance and wait until it is ready, or find that it runs already.
 
-
-def start(instance: Instance, host: str, port: int, say: Say) -> Started:
-    """Start an instance, or find that it runs already.
+    Args:
+        instance: what to start; it must be locked.
+        settings: with the address that the API is to listen on.
+        strict: whether it is an error that the instance runs on another address.
+        say: told what is going on.
 
     Raises:
-        SettingsError: something is missing or taken.
-        StartError: a part did not get ready; the sentence says which, with the end of its log.
+        MissingError: something is not installed.
+        InstanceError: it runs on another address, or its port is taken.
+        StartError: a part did not get ready; the sentence says which, with the end of its log. Then nothing
+            is left running.
     """
-    running = processes.find_watcher(instance.folder)
-    record = instance.load()
-    if running is not None and record is not None:
-        if (record.host, record.port) != (host, port):
-            raise SettingsError(
-                f"The hub in {instance.folder} runs on {record.host}:{record.port} already; "
+    if processes.find_watcher(instance.folder) is not None:
+        plan = msgspec.json.decode(instance.plan.read_bytes(), type=Plan)
+        if strict and (plan.host, plan.port) != (settings.host, settings.port):
+            raise InstanceError(
+                f"The hub in {instance.folder} runs on {plan.host}:{plan.port} already; "
                 f"stop it first: mlhub down --data {instance.folder}"
             )
-        started = Started(record, make_plan(instance, record).management_url, None)
-    else:
-        started = _start_watcher(instance, host, port, say)
-    _wait_until_ready(instance, started, say)
-    return started
-
-
-def stop(instance: Instance) -> None:
-    """Stop an instance and whatever is left of it."""
-    processes.stop(instance.folder, _STOP)
-
-
-def _start_watcher(instance: Instance, host: str, port: int, say: Say) -> Started:
+        _wait_until_ready(instance, plan, say)
+        return Started(plan, fresh=False)
     # After a crash, programs may be left without a watcher; the database's folder would be locked by one.
-    processes.stop(instance.folder, _STOP)
-    if not is_free(host, port):
-        raise SettingsError(f"Port {port} is taken by another program; choose another: mlhub up --port …")
-    record = instance.save(host, port, [server_name(framework) for framework in installed()])
-    plan = make_plan(instance, record)
-    names = ", ".join(program.name for program in plan.programs)
-    say(f"starting {names}")
-    with (instance.logs / "watcher.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 (this program itself)
-            [sys.executable, "-m", "mlhub.local.watcher", str(instance.folder)],
+    if processes.stop(instance.folder, _STOP):
+        say("ended what an earlier crash had left")
+    plan = make_plan(instance, settings)
+    if not is_free(settings.host, settings.port):
+        raise InstanceError(
+            f"Port {settings.port} is taken by another program; choose a free one: mlhub up --port "
+            f"{settings.port + 1}, or make up PORT={settings.port + 1}."
+        )
+    say(f"starting {', '.join(program.name for program in plan.programs)}")
+    write(instance.plan, msgspec.json.encode(plan))
+    write(instance.failures, b"{}")
+    try:
+        watcher = _start_watcher(instance)
+        _wait_until_ready(instance, plan, say, watcher)
+    except BaseException:
+        stop(instance)
+        raise
+    return Started(plan, fresh=True)
+
+
+def stop(instance: Instance) -> bool:
+    """Stop an instance and whatever is left of it; tell whether anything ran."""
+    return processes.stop(instance.folder, _STOP)
+
+
+def _start_watcher(instance: Instance) -> "subprocess.Popen[bytes]":
+    log = instance.logs / f"{_SELF}.log"
+    logfile.rotate(log)
+    with log.open("wb") as file:
+        return subprocess.Popen(  # noqa: S603 (this program itself)
+            [sys.executable, "-m", processes.WATCHER, str(instance.folder)],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, MARK: str(instance.folder)},
+            stdout=file,
+            stderr=file,
+            env=os.environ | {MARK: str(instance.folder)},
             start_new_session=True,
         )
-    return Started(record, plan.management_url, process)
 
 
-def _wait_until_ready(instance: Instance, started: Started, say: Say) -> None:
+def _wait_until_ready(
+    instance: Instance, plan: Plan, say: Say, watcher: "subprocess.Popen[bytes] | None" = None
+) -> None:
+    """Wait until the API says that all parts are well.
+
+    Raises:
+        StartError: it does not, or a part ended; `watcher`, when it was started now, is a part too.
+    """
     deadline = time.monotonic() + _READY
     last = ""
-    while True:
-        problem = _problem(started.url)
-        if problem is None:
-            return
+    while (problem := _problem(plan.url)) is not None:
         if problem != last:
             say(problem)
             last = problem
-        if started.process is not None and started.process.poll() is not None:
-            raise StartError(f"The watcher ended at its start.\n{_tail(instance, 'watcher')}")
+        if watcher is not None:
+            if watcher.poll() is not None:
+                raise StartError(f"The watcher of all parts ended at its start. {_tail(instance, _SELF)}")
+            _check_failures(instance)
         if time.monotonic() > deadline:
-            raise StartError(f"The hub did not get ready in {_READY:g} seconds: {last}\n{_tails(instance)}")
+            raise StartError(
+                f"The hub did not get ready in {_READY:g} seconds: {last}. Its logs are in {instance.logs}."
+            )
         time.sleep(_PAUSE)
+
+
+def _check_failures(instance: Instance) -> None:
+    failures = msgspec.json.decode(instance.failures.read_bytes(), type=dict[str, Failure])
+    for name, failure in failures.items():
+        if failure.count >= _FAILURES:
+            raise StartError(f"{name} ended at its start, with {failure.status}. {_tail(instance, name)}")
 
 
 def _problem(url: str) -> str | None:
@@ -136,14 +147,10 @@ def _problem(url: str) -> str | None:
     if response.ok:
         return None
     try:
-        return str(response.json().get("detail", response.reason))
-    except ValueError:
+        detail = str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
         return f"something else answers at {url}"
-
-
-def _tails(instance: Instance) -> str:
-    recent = sorted(instance.logs.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return "\n".join(_tail(instance, path.stem) for path in recent[:3])
+    return f"waiting: {detail.rstrip('.')}"
 
 
 def _tail(instance: Instance, name: str) -> str:

@@ -1,32 +1,82 @@
 """The plan of an instance: which programs make up the hub, and what each is told."""
 
-import os
 import sys
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from mlhub.common.model import ModelType
-from mlhub.common.settings import BackendSettings, SettingsError, load_settings
+from mlhub.common.settings import BackendSettings, Settings
 from mlhub.local.database import EmbeddedDatabase
+from mlhub.local.errors import MissingError
 from mlhub.local.frameworks import installed
-from mlhub.local.instance import MARK, Instance, Record
-from mlhub.local.program import Program
-from mlhub.local.rabbitmq import BrokerPorts, RabbitNode
+from mlhub.local.instance import MARK, Instance
+from mlhub.local.program import Plan, Program
+from mlhub.local.rabbitmq import PORTS, BrokerPorts, RabbitNode
 
-BROKER: Final = "MLHUB_BROKER_URL"
-DATABASE: Final = "MLHUB_MONGODB_URL"
-_BACKENDS: Final = "MLHUB_BACKENDS"
+_WORKER_PATIENCE: Final = 35.0
+"""Seconds that a worker has for the calls it is in, each of them bounded by the backend's own timeout."""
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What to start."""
+def make_plan(instance: Instance, settings: Settings) -> Plan:
+    """Decide what to start, with private servers in place of those that the settings do not name.
 
-    programs: tuple[Program, ...]
-    environment: dict[str, str]
-    """Settings for MLHub's own programs."""
-    management_url: str | None
-    """RabbitMQ's page, when the instance has a broker of its own."""
+    Raises:
+        MissingError: something that is needed is not installed.
+    """
+    backends = dict(settings.backends) if "backends" in settings.model_fields_set else {}
+    served = {model_type for backend in backends.values() for model_type in backend.types}
+    own = {
+        name: model_type
+        for name, model_type in installed().items()
+        if name not in backends and model_type not in served
+    }
+    if not own and not backends:
+        raise MissingError(
+            "No framework is installed that the hub could serve; install one: pip install 'mlhub[sklearn]'."
+        )
+    ports = instance.choose_ports([*PORTS, "database", *map(server_name, own)])
+    backends |= {
+        name: BackendSettings(
+            addresses=(f"http://127.0.0.1:{ports[server_name(name)]}",),
+            types=(model_type,),
+            repository=instance.models,
+        )
+        for name, model_type in own.items()
+    }
+    table = {name: backend.model_dump(mode="json") for name, backend in backends.items()}
+    environment = {
+        MARK: str(instance.folder),
+        "MLHUB_HOST": settings.host,
+        "MLHUB_PORT": str(settings.port),
+        "MLHUB_RUN_DIR": str(instance.socket_folder()),
+        "MLHUB_BACKENDS": msgspec.json.encode(table).decode(),
+    }
+    if "bundles" not in settings.model_fields_set:
+        environment["MLHUB_BUNDLES"] = str(instance.bundles)
+    programs: list[Program] = []
+    management_url = None
+    if "broker_url" not in settings.model_fields_set:
+        node = RabbitNode(instance.broker, BrokerPorts(**{name: ports[name] for name in PORTS}))
+        programs += node.programs()
+        environment["MLHUB_BROKER_URL"] = node.url
+        management_url = node.management_url
+    if "mongodb_url" not in settings.model_fields_set:
+        database = EmbeddedDatabase(instance.database, ports["database"])
+        programs.append(database.program())
+        environment["MLHUB_MONGODB_URL"] = database.url
+    programs += [_server(name, ports[server_name(name)], instance.models) for name in own]
+    for name in backends:
+        programs += _pools(name)
+    programs.append(Program(name="api", arguments=_mlhub("api"), tier=0, patience=_WORKER_PATIENCE))
+    return Plan(
+        programs=tuple(programs),
+        environment=environment,
+        host=settings.host,
+        port=settings.port,
+        management_url=management_url,
+        samples="sklearn" in own,
+    )
 
 
 def server_name(framework: str) -> str:
@@ -34,77 +84,21 @@ def server_name(framework: str) -> str:
     return f"server-{framework}"
 
 
-def make_plan(instance: Instance, record: Record) -> Plan:
-    """Decide what to start for an instance, with its own parts for those that no variable names.
-
-    Raises:
-        SettingsError: something that is needed is not installed.
-    """
-    frameworks = installed()
-    if not frameworks and not os.environ.get(_BACKENDS):
-        raise SettingsError(
-            "No framework is installed that the hub could serve; install one: pip install 'mlhub[sklearn]'",
-            code="framework_missing",
-        )
-    programs: list[Program] = []
-    environment = _environment(instance, record, frameworks)
-    management_url = None
-    if not os.environ.get(BROKER):
-        ports = record.ports
-        node = RabbitNode(
-            instance.broker,
-            BrokerPorts(ports["amqp"], ports["management"], ports["distribution"], ports["epmd"]),
-        )
-        programs += node.programs()
-        environment[BROKER] = node.url
-        management_url = node.management_url
-    if not os.environ.get(DATABASE):
-        database = EmbeddedDatabase(instance.database, record.ports["database"])
-        programs.append(database.program())
-        environment[DATABASE] = database.url
-    for framework in frameworks:
-        programs += _backend(instance, record, framework)
-    programs.append(Program(name="api", arguments=_mlhub("api"), tier=0, patience=35.0))
-    return Plan(tuple(programs), environment, management_url)
+def _server(name: str, port: int, repository: Path) -> Program:
+    arguments = _mlhub("serve", name, "--port", str(port), "--repository", str(repository))
+    return Program(name=server_name(name), arguments=arguments, tier=2)
 
 
-def _backend(instance: Instance, record: Record, name: str) -> list[Program]:
-    server = server_name(name)
-    port = str(record.ports[server])
-    serve = _mlhub("serve", name, "--port", port, "--repository", str(instance.models))
+def _pools(backend: str) -> list[Program]:
     return [
-        Program(name=server, arguments=serve, tier=2),
-        Program(name=f"predict-{name}", arguments=_mlhub("worker", "--backend", name), tier=1, patience=35.0),
         Program(
-            name=f"jobs-{name}",
-            arguments=_mlhub("worker", "--backend", name, "--kind", "jobs"),
+            name=f"{kind}-{backend}",
+            arguments=_mlhub("worker", "--backend", backend, "--kind", kind),
             tier=1,
-            patience=35.0,
-        ),
-    ]
-
-
-def _environment(instance: Instance, record: Record, frameworks: dict[str, ModelType]) -> dict[str, str]:
-    environment = {
-        MARK: str(instance.folder),
-        "MLHUB_HOST": record.host,
-        "MLHUB_PORT": str(record.port),
-        "MLHUB_BUNDLES": str(instance.bundles),
-        "MLHUB_RUN_DIR": str(instance.run),
-    }
-    backends = dict(load_settings().backends) if os.environ.get(_BACKENDS) else {}
-    for framework, model_type in frameworks.items():
-        backends.setdefault(
-            framework,
-            BackendSettings(
-                addresses=(f"http://127.0.0.1:{record.ports[server_name(framework)]}",),
-                types=(model_type,),
-                repository=instance.models,
-            ),
+            patience=_WORKER_PATIENCE,
         )
-    table = {name: backend.model_dump(mode="json") for name, backend in backends.items()}
-    environment[_BACKENDS] = msgspec.json.encode(table).decode()
-    return environment
+        for kind in ("predict", "jobs")
+    ]
 
 
 def _mlhub(*arguments: str) -> tuple[str, ...]:

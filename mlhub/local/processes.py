@@ -2,13 +2,20 @@
 
 import os
 import signal
+import time
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from mlhub.local.instance import MARK
 
-_WATCHER = "mlhub.local.watcher"
+WATCHER: Final = "mlhub.local.watcher"
+"""Module that the watcher runs."""
+_AGAIN: Final = 3.0
+"""Seconds after which the watcher is told again: it takes no orders while it carries out another."""
+_LAST: Final = 10.0
+"""Seconds that processes without a watcher have to end by themselves."""
 
 
 def find(folder: Path) -> list[psutil.Process]:
@@ -28,24 +35,35 @@ def find_watcher(folder: Path) -> psutil.Process | None:
     """Return the instance's watcher, if it runs."""
     for process in find(folder):
         try:
-            if _WATCHER in process.cmdline():
+            if WATCHER in process.cmdline():
                 return process
         except psutil.Error:
             continue
     return None
 
 
-def stop(folder: Path, patience: float) -> None:
-    """End all processes of an instance: the watcher ends the others in order, then what is left ends."""
+def stop(folder: Path, patience: float) -> bool:
+    """End all processes of an instance: the watcher ends the others in order, then what is left ends.
+
+    Args:
+        folder: of the instance.
+        patience: seconds that the watcher has.
+
+    Returns:
+        Whether there were any.
+    """
     watcher = find_watcher(folder)
-    if watcher is not None:
+    deadline = time.monotonic() + patience
+    while watcher is not None and time.monotonic() < deadline:
         _signal([watcher], signal.SIGTERM)
-        psutil.wait_procs([watcher], timeout=patience)
+        if not psutil.wait_procs([watcher], timeout=_AGAIN)[1]:
+            break
     left = find(folder)
     _signal(left, signal.SIGTERM)
-    _, alive = psutil.wait_procs(left, timeout=10)
+    _, alive = psutil.wait_procs(left, timeout=_LAST)
     _signal(alive, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=10)
+    psutil.wait_procs(alive, timeout=_LAST)
+    return watcher is not None or bool(left)
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

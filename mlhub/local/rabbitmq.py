@@ -7,11 +7,12 @@ from typing import Final
 
 import msgspec
 
-from mlhub.common.settings import SettingsError
+from mlhub.local.errors import MissingError
+from mlhub.local.instance import write
 from mlhub.local.program import Program
 
-_HOMES: Final = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"), Path("/usr/local/sbin"))
-"""Where the server's own scripts are; the wrapper in /usr/sbin changes the user when root calls it."""
+_HOMES: Final = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"))
+"""Where packages put the server's own scripts; Debian's wrapper in the path changes the user for root."""
 
 _CONFIGURATION: Final = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
@@ -20,6 +21,7 @@ default_pass = {password}
 loopback_users.{user} = true
 log.file = false
 log.console = true
+log.console.use_colors = off
 log.console.level = info
 """
 _MANAGEMENT: Final = """\
@@ -28,6 +30,10 @@ management.tcp.port = {management}
 """
 _ERLANG: Final = "+S 2:2 +SDcpu 1:1 +A 1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}"
 """Few threads, none that waits in a busy loop, and no other interface for other nodes either."""
+
+
+PORTS: Final = ("amqp", "management", "distribution", "epmd")
+"""The ports that a node needs, by their names in `BrokerPorts`."""
 
 
 class BrokerPorts(msgspec.Struct, frozen=True):
@@ -56,7 +62,7 @@ class RabbitNode:
         self._ports = ports
         self._management = management
         home.mkdir(parents=True, exist_ok=True)
-        self.password = _password(home / "password")
+        self.password = _password(password_file(home))
 
     @property
     def url(self) -> str:
@@ -72,37 +78,35 @@ class RabbitNode:
         """Write the configuration, and return the programs that make up the node.
 
         Raises:
-            SettingsError: RabbitMQ is not installed.
+            MissingError: RabbitMQ is not installed.
         """
         scripts = find_scripts()
         self._write_configuration()
         epmd = shutil.which("epmd")
         if epmd is None:
-            raise SettingsError("Erlang's epmd is missing; install it: apt-get install erlang-base")
+            raise MissingError("Erlang's epmd is not installed; install it: apt-get install erlang-base.")
         environment = self._environment()
         return [
             Program(
                 name="epmd",
                 arguments=(epmd, "-address", "127.0.0.1", "-port", str(self._ports.epmd)),
                 environment=environment,
-                tier=4,
+                tier=3,
                 patience=3.0,
             ),
             Program(
                 name="rabbitmq",
                 arguments=(str(scripts / "rabbitmq-server"),),
                 environment=environment,
-                tier=3,
+                tier=2,
                 patience=30.0,
             ),
         ]
 
     def _write_configuration(self) -> None:
-        configuration = self._home / "rabbitmq.conf"
-        configuration.touch(mode=0o600)
         values = msgspec.structs.asdict(self._ports) | {"user": self.user, "password": self.password}
         template = _CONFIGURATION if not self._management else _CONFIGURATION + _MANAGEMENT
-        configuration.write_text(template.format(**values))
+        write(self._home / "rabbitmq.conf", template.format(**values).encode())
         plugins = "rabbitmq_management" if self._management else ""
         (self._home / "enabled_plugins").write_text(f"[{plugins}].\n")
 
@@ -121,7 +125,6 @@ class RabbitNode:
             "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
             "RABBITMQ_MNESIA_BASE": str(home / "data"),
             "RABBITMQ_LOG_BASE": str(home / "log"),
-            "RABBITMQ_LOG": "-color",
             "RABBITMQ_DIST_PORT": str(self._ports.distribution),
             "RABBITMQ_PID_FILE": str(home / "pid"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
@@ -137,14 +140,18 @@ class RabbitNode:
         }
 
 
+def password_file(home: Path) -> Path:
+    """Return where a node's password is kept."""
+    return home / "password"
+
+
 def _password(file: Path) -> str:
     """Return the password of the node's only user: it is set by the first start and stays with the data."""
     try:
         return file.read_text()
     except FileNotFoundError:
         password = secrets.token_urlsafe(18)
-        file.touch(mode=0o600)
-        file.write_text(password)
+        write(file, password.encode())
         return password
 
 
@@ -152,13 +159,14 @@ def find_scripts() -> Path:
     """Return the folder with RabbitMQ's scripts.
 
     Raises:
-        SettingsError: it is not installed.
+        MissingError: it is not installed.
     """
-    for home in _HOMES:
-        if (home / "rabbitmq-server").is_file():
+    found = shutil.which("rabbitmq-server")
+    homes = [*_HOMES, Path(found).resolve().parent] if found else [*_HOMES]
+    for home in homes:
+        if (home / "rabbitmq-server").is_file() and (home / "rabbitmq-env").is_file():
             return home
-    raise SettingsError(
-        "RabbitMQ is not installed; install it: apt-get install rabbitmq-server "
-        "(or set MLHUB_BROKER_URL to a server of yours)",
-        code="rabbitmq_missing",
+    raise MissingError(
+        "RabbitMQ is not installed; install it: apt-get install rabbitmq-server, "
+        "or set MLHUB_BROKER_URL to a server of yours."
     )

@@ -12,61 +12,75 @@ from mlhub.client import Client
 from mlhub.local import sample
 from mlhub.local.instance import Instance
 from mlhub.local.lifecycle import Started
+from mlhub.local.program import Plan
+from mlhub.local.rabbitmq import RabbitNode, password_file
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     """Show what is going on: a line that changes on a terminal, plain lines elsewhere."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if quiet:
         yield lambda _text: None
     elif console.is_terminal:
         with console.status("looking around") as status:
             yield lambda text: status.update(status=text)
     else:
-        yield lambda text: console.print(text, soft_wrap=True)
+        yield console.print
 
 
-def try_sample(url: str, token: str | None, say: Callable[[str], None]) -> int:
-    """Publish the sample model when it is not there, and predict with it; return the digit."""
-    with Client(url, token=token) as client:
+def offer_sample(plan: Plan, token: str | None, say: Callable[[str], None]) -> sample.Digit | None:
+    """Publish the sample model when it is not there, and predict with it.
+
+    Returns:
+        The digit that was predicted; nothing when this hub has no sample.
+    """
+    if not plan.samples:
+        return None
+    with Client(plan.url, token=token) as client:
         say(f"publishing the sample model '{sample.NAME}'")
-        sample.publish(client)
-        say("predicting a digit that the model has never seen")
-        return sample.predict(client)
+        digit = sample.offer(client)
+        if digit is not None:
+            say("predicting a digit that the sample model has never seen")
+            sample.check(client, digit)
+        return digit
 
 
-def show(instance: Instance, started: Started, answer: int, *, token: str | None, as_json: bool) -> None:
+def show(
+    instance: Instance, started: Started, digit: sample.Digit | None, token: str | None, *, as_json: bool
+) -> None:
     """Print where everything is, and a call to paste."""
-    call = curl(started.url, with_token=token is not None)
-    places = {
-        "api": started.url,
-        "rabbitmq": started.management_url,
-        "rabbitmq_user": "mlhub" if started.management_url else None,
-        "rabbitmq_password": str(instance.broker / "password") if started.management_url else None,
-        "data": str(instance.folder),
-        "logs": str(instance.logs),
-        "sample": call,
-    }
+    plan = started.plan
+    call = curl(plan.url, digit, with_token=token is not None) if digit is not None else None
     if as_json:
+        places = {
+            "api": plan.url,
+            "rabbitmq": plan.management_url,
+            "data": str(instance.folder),
+            "logs": str(instance.logs),
+            "sample": call,
+            "started": started.fresh,
+        }
         sys.stdout.write(msgspec.json.encode(places).decode() + "\n")
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold green]The hub is up[/]; its sample model knows a {answer} when it sees one.")
-    console.print(f"  API       {started.url}")
-    if started.management_url:
-        login = f"(user mlhub, password in {instance.broker / 'password'})"
-        console.print(f"  RabbitMQ  {started.management_url} {login}")
-    console.print(f"  logs      {instance.logs}")
-    console.print("Try it:")
-    # Plain, so that it can be pasted whatever the width of the terminal.
-    sys.stdout.write(f"{call}\n")
+    console.print(
+        "[bold green]The hub is up.[/]" if started.fresh else "[bold green]The hub was up already.[/]"
+    )
+    # Plain from here on, so that it can be pasted whatever it holds.
+    lines = [f"  API       {plan.url}"]
+    if plan.management_url:
+        password = password_file(instance.broker)
+        lines.append(f"  RabbitMQ  {plan.management_url} (user {RabbitNode.user}, password in {password})")
+    lines.append(f"  Logs      {instance.logs}")
+    if digit is not None:
+        lines += [f"The sample model '{sample.NAME}' knows this {digit.value} when it sees it:", str(call)]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
-def curl(url: str, *, with_token: bool) -> str:
-    """Return a command that predicts the held-out digit."""
-    pixels = [int(value) for value in sample.held_out().pixels]
-    body = msgspec.json.encode({"input": pixels}).decode()
+def curl(url: str, digit: sample.Digit, *, with_token: bool) -> str:
+    """Return a command that predicts a digit."""
+    body = msgspec.json.encode({"input": digit.pixels}).decode()
     login = ' -H "Authorization: Bearer $MLHUB_TOKEN"' if with_token else ""
     address = f"{url}/model/{sample.NAME}/predict"
     return f"curl{login} -H 'content-type: application/json' -d {shlex.quote(body)} {address}"
