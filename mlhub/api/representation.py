@@ -91,7 +91,9 @@ def answer(route: Route, given: Answer, *, single: bool) -> dict[str, Any]:
 
 def plain(outputs: dict[str, Array], *, single: bool) -> Any:
     """Show outputs as bare values: the only one by itself, several by name; one row without its list."""
-    values = {name: tensor.to_list(array[0] if single else array) for name, array in outputs.items()}
+    values = {name: tensor.to_list(array) for name, array in outputs.items()}
+    if single:
+        values = {name: value[0] for name, value in values.items()}
     return next(iter(values.values())) if len(values) == 1 else values
 
 
