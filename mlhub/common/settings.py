@@ -4,6 +4,7 @@ Variables win over the file. `MLHUB_BACKENDS` takes the whole table of backends 
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as SourceError
 
 from mlhub.common.errors import MLHubError
 from mlhub.common.model import ModelType
@@ -154,3 +156,8 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"The setting MLHUB_{place.upper()} is wrong: {first['msg']}.") from error
+    except SourceError as error:
+        # Its text names the field, and not the value, which may be a secret.
+        raise SettingsError(f"A setting MLHUB_… is not what it should be: {error}.") from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"The file that MLHUB_CONFIG names cannot be read: {error}.") from error

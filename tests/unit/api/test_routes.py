@@ -1,0 +1,85 @@
+"""Routes are remembered for a moment, looked up once, and kept while the database is away."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from mlhub.api.services.routes import Route, RouteCache
+from mlhub.common.errors import NotFoundError, UnavailableError
+from mlhub.common.signature import Signature
+
+
+class Lookup:
+    """Finds routes as the database would, and counts how often."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.error: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, name: str, version: str) -> Route:
+        self.calls += 1
+        self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        return Route(name, version, "b", f"{version}-{self.calls}", Signature(()), ())
+
+
+def test_one_look_serves_all_that_come_meanwhile_and_for_a_while_after() -> None:
+    async def test() -> None:
+        lookup = Lookup()
+        cache = RouteCache(lookup, ttl=60)
+        routes = await asyncio.gather(*(cache.get("m", "1") for _ in range(20)))
+        assert lookup.calls == 1
+        assert len(set(id(route) for route in routes)) == 1
+        await cache.get("m", "1")
+        assert lookup.calls == 1
+
+    asyncio.run(test())
+
+
+def test_a_change_by_this_process_is_seen_at_once() -> None:
+    async def test() -> None:
+        lookup = Lookup()
+        cache = RouteCache(lookup, ttl=60)
+        first = await cache.get("m", "1")
+        cache.drop("m")
+        assert (await cache.get("m", "1")).deployment != first.deployment
+
+    asyncio.run(test())
+
+
+def test_a_look_that_began_before_a_change_is_not_remembered() -> None:
+    async def test() -> None:
+        lookup = Lookup()
+        lookup.gate.clear()
+        cache = RouteCache(lookup, ttl=60)
+        begun = asyncio.ensure_future(cache.get("m", "1"))
+        while lookup.calls == 0:
+            await asyncio.sleep(0)
+        cache.drop("m")
+        lookup.gate.set()
+        old = await begun
+        assert (await cache.get("m", "1")).deployment != old.deployment
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(("error", "kept"), [(UnavailableError("away"), True), (NotFoundError("gone"), False)])
+def test_without_a_database_the_last_route_serves_but_not_when_it_is_gone(error: Any, kept: bool) -> None:
+    async def test() -> None:
+        lookup = Lookup()
+        cache = RouteCache(lookup, ttl=0)
+        await cache.get("m", "1")
+        lookup.error = error
+        if kept:
+            assert (await cache.get("m", "1")).deployment == "1-1"
+        else:
+            for _ in range(2):
+                with pytest.raises(NotFoundError):
+                    await cache.get("m", "1")
+
+    asyncio.run(test())

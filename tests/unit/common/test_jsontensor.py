@@ -1,0 +1,60 @@
+"""JSON becomes arrays strictly."""
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlhub.common import jsontensor
+from mlhub.common.errors import UnacceptableError
+
+
+def parse(value: Any, datatype: str = "FP64") -> Any:
+    return jsontensor.parse(msgspec.Raw(json.dumps(value).encode()), datatype, "/input")
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1))
+def test_rows_of_numbers_become_an_array(rows: list[list[float]]) -> None:
+    np.testing.assert_array_equal(parse(rows), np.array(rows))
+
+
+def test_space_between_brackets_does_not_matter() -> None:
+    raw = msgspec.Raw(b" [ [ 1 , 2 ] ,\n[3,4] ] ")
+    assert jsontensor.parse(raw, "INT64", "").tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("value", "datatype", "pointer"),
+    [
+        (["a"], "FP64", "/input/0"),
+        ([[1, 2], [3, None]], "FP64", "/input/1/1"),
+        ([[1, 2], [3]], "FP64", "/input"),
+        ([[1], 2], "FP64", "/input/1"),
+        ([True], "FP64", "/input/0"),
+        ([1], "BOOL", "/input/0"),
+        ([1.5], "INT64", "/input/0"),
+        ([300], "UINT8", "/input"),
+        ([-1], "UINT8", "/input"),
+        ([2**70], "INT64", "/input"),
+        ([1e300], "FP32", "/input"),
+        ([1], "BYTES", "/input/0"),
+        ({"a": 1}, "FP64", "/input"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_place(value: Any, datatype: str, pointer: str) -> None:
+    with pytest.raises(UnacceptableError) as caught:
+        parse(value, datatype)
+    assert caught.value.fields[0].pointer == pointer
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_any_json_is_an_array_or_refused(value: Any) -> None:
+    for datatype in ("FP32", "INT8", "BOOL", "BYTES"):
+        try:
+            parse(value, datatype)
+        except UnacceptableError as error:
+            assert error.fields

@@ -1,0 +1,86 @@
+"""A batch costs one call; what the server refuses fails alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlhub.common import tensor
+from mlhub.common.batch import BatchRequest
+from mlhub.common.errors import BackendError, BackendRefusedError, BackendUnreachableError
+from mlhub.common.tensor import Tensor
+from mlhub.workers.batch import run_batch
+
+BAD = -1.0
+
+
+class Server:
+    """Doubles what it is given, and refuses batches with bad values."""
+
+    def __init__(self, error: BackendError | None = None, flat: bool = False) -> None:
+        self.calls = 0
+        self._error = error
+        self._flat = flat
+
+    def predict(
+        self, model: str, deployment: str, inputs: Sequence[Tensor], outputs: Sequence[str] = ()
+    ) -> tuple[Tensor, ...]:
+        self.calls += 1
+        if self._error is not None:
+            raise self._error
+        (array,) = (tensor.decode(item) for item in inputs)
+        if (array == BAD).any():
+            raise BackendRefusedError("bad value")
+        return (tensor.encode("y", array.sum(axis=0) if self._flat else array * 2),)
+
+
+def ask(server: Server, requests: list[list[float]]) -> list[list[float] | str]:
+    """Run a batch; return for each request its outputs or the code of its error."""
+    stacked = np.concatenate([np.array(rows).reshape(-1, 1) for rows in requests])
+    sizes = tuple(len(rows) for rows in requests)
+    reply = run_batch(server, BatchRequest("m", "d", (tensor.encode("x", stacked),), sizes))  # type: ignore[arg-type]
+    answers: list[list[float] | str] = []
+    left = list(sizes)
+    for part in reply.parts:
+        mine, left = left[: part.count], left[part.count :]
+        if part.code:
+            answers += [part.code] * part.count
+            continue
+        array = tensor.decode(part.outputs[0]).ravel()
+        for size in mine:
+            answers.append(array[:size].tolist())
+            array = array[size:]
+    assert not left
+    return answers
+
+
+def test_a_good_batch_is_one_call() -> None:
+    server = Server()
+    assert ask(server, [[1.0], [2.0, 3.0]]) == [[2.0], [4.0, 6.0]]
+    assert server.calls == 1
+
+
+@given(st.lists(st.lists(st.sampled_from([BAD, 1.0, 2.0]), min_size=1, max_size=3), min_size=1, max_size=40))
+def test_exactly_the_bad_requests_fail(requests: list[list[float]]) -> None:
+    expected = ["backend_refused" if BAD in rows else [value * 2 for value in rows] for rows in requests]
+    assert ask(Server(), requests) == expected
+
+
+def test_one_bad_among_many_costs_few_calls() -> None:
+    server = Server()
+    ask(server, [[1.0]] * 77 + [[BAD]] + [[1.0]] * 50)
+    assert server.calls <= 16
+
+
+def test_a_server_that_cannot_be_reached_is_asked_once() -> None:
+    server = Server(BackendUnreachableError("gone"))
+    assert ask(server, [[1.0]] * 10) == ["backend_unreachable"] * 10
+    assert server.calls == 1
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_outputs_without_rows_need_a_call_for_each_request(count: int) -> None:
+    server = Server(flat=True)
+    assert ask(server, [[3.0]] * count) == [[3.0]] * count
