@@ -29,7 +29,9 @@ START: Final = 60.0
 class Part:
     """One process of the hub."""
 
-    def __init__(self, name: str, arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, name: str, arguments: tuple[str, ...], environment: dict[str, str], folder: Path
+    ) -> None:
         self.name = name
         self._arguments = (sys.executable, "-m", "mlhub", *arguments)
         self._environment = os.environ | environment
@@ -179,7 +181,9 @@ def digits() -> Digits:
     pixels, values = load_digits(return_X_y=True)
     estimator = LogisticRegression(max_iter=3000).fit(pixels[100:], values[100:])
     rows = pixels[:100]
-    return Digits(estimator, bundle({"model.skops": dumps(estimator)}), rows, estimator.predict(rows).tolist())
+    return Digits(
+        estimator, bundle({"model.skops": dumps(estimator)}), rows, estimator.predict(rows).tolist()
+    )
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,10 @@ HOSTILE = {
     "of another framework": (make((member("model.keras"), b"x")), "validation_failed"),
     "pickle": (make((member("model.pkl"), b"x")), "validation_failed"),
     "not of its format": (make((member("model.skops"), b"x")), "validation_failed"),
-    "bad description": (make((member("model.skops"), b"x"), (member("mlhub.json"), b"{")), "validation_failed"),
+    "bad description": (
+        make((member("model.skops"), b"x"), (member("mlhub.json"), b"{")),
+        "validation_failed",
+    ),
 }
 
 
@@ -213,4 +216,3 @@ def test_a_name_can_be_used_again_with_other_content(hub: Any, digits: Any) -> N
     assert hub.upload("again", content).status_code == 201
     answer = hub.call("POST", "/model/again/predict", json={"input": digits.rows[1].tolist()})
     assert answer.json()["output"] == digits.expected[1]
-

@@ -6,7 +6,9 @@ import pytest
 
 
 def test_an_entry_lives_through_all_its_calls(hub: Any) -> None:
-    created = hub.call("POST", "/model/life", json={"model": "life", "type": "scikitlearn", "meta": {"a.b": 1}})
+    created = hub.call(
+        "POST", "/model/life", json={"model": "life", "type": "scikitlearn", "meta": {"a.b": 1}}
+    )
     assert created.status_code == 201
     assert created.headers["Location"] == "/model/life"
     assert created.json()["type"] == "ScikitLearn"

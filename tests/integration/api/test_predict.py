@@ -40,7 +40,9 @@ def test_versions_are_named_in_address_query_or_body(hub: Any, digits: Any, publ
         ("/model/digits/predict", {"version": "1"}),
         ("/predict", {"model": "digits"}),
     ):
-        assert hub.call("POST", path, json={"input": row, **body}).json()["output"] == digits.expected[0], path
+        assert hub.call("POST", path, json={"input": row, **body}).json()["output"] == digits.expected[0], (
+            path
+        )
 
 
 def test_named_tensors_answer_in_the_same_form(hub: Any, digits: Any, published: str) -> None:
@@ -48,13 +50,17 @@ def test_named_tensors_answer_in_the_same_form(hub: Any, digits: Any, published:
     body, _ = oip.encode_request(inputs, ["predict_proba"], binary=False)
     answer = hub.call("POST", "/model/digits/predict", data=body, headers=JSON)
     (output,) = oip.decode_response(answer.content)
-    np.testing.assert_allclose(tensor.decode(output), digits.estimator.predict_proba(digits.rows[:3]), atol=1e-12)
+    np.testing.assert_allclose(
+        tensor.decode(output), digits.estimator.predict_proba(digits.rows[:3]), atol=1e-12
+    )
 
 
 def test_many_clients_at_once_each_get_their_own_answer(hub: Any, digits: Any, published: str) -> None:
     def ask(index: int) -> bool:
         row = index % len(digits.rows)
-        return bool(predict(hub, {"input": digits.rows[row].tolist()}).json()["output"] == digits.expected[row])
+        return bool(
+            predict(hub, {"input": digits.rows[row].tolist()}).json()["output"] == digits.expected[row]
+        )
 
     with ThreadPoolExecutor(32) as pool:
         assert all(pool.map(ask, range(600)))
@@ -83,9 +89,17 @@ def test_many_clients_at_once_each_get_their_own_answer(hub: Any, digits: Any, p
         (b'{"input": [' + b"1," * 1_000_000 + b"1]}", 422, "bad_input"),
         (b'{"inputs": []}', 422, "bad_input"),
         (b'{"inputs": [{"name": "x"}]}', 400, "bad_request"),
-        (b'{"inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 64], "data": [1]}]}', 422, "bad_input"),
+        (
+            b'{"inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 64], "data": [1]}]}',
+            422,
+            "bad_input",
+        ),
         (b'{"inputs": [{"name": "input", "datatype": "ODD", "shape": [1], "data": [1]}]}', 422, "bad_input"),
-        (b'{"inputs": [{"name": "input", "datatype": "FP64", "shape": [0, 64], "data": []}]}', 422, "bad_input"),
+        (
+            b'{"inputs": [{"name": "input", "datatype": "FP64", "shape": [0, 64], "data": []}]}',
+            422,
+            "bad_input",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_the_reason(

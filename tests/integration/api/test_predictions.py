@@ -51,7 +51,9 @@ def test_lists_come_newest_first_in_pages(hub: Any, digits: Any, published: str)
     assert hub.call("GET", "/predictions?status=odd").status_code == 422
 
 
-def test_work_waits_for_a_worker_and_can_be_cancelled_meanwhile(hub: Any, digits: Any, published: str) -> None:
+def test_work_waits_for_a_worker_and_can_be_cancelled_meanwhile(
+    hub: Any, digits: Any, published: str
+) -> None:
     hub.parts["jobs"].stop()
     try:
         kept = submit(hub, digits, 1).headers["Location"]

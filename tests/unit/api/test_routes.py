@@ -17,11 +17,13 @@ class Lookup:
     def __init__(self) -> None:
         self.calls = 0
         self.error: Exception | None = None
+        self.entered = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
     def __call__(self, name: str, version: str) -> Route:
         self.calls += 1
+        self.entered.set()
         self.gate.wait(10)
         if self.error is not None:
             raise self.error
@@ -34,7 +36,7 @@ def test_one_look_serves_all_that_come_meanwhile_and_for_a_while_after() -> None
         cache = RouteCache(lookup, ttl=60)
         routes = await asyncio.gather(*(cache.get("m", "1") for _ in range(20)))
         assert lookup.calls == 1
-        assert len(set(id(route) for route in routes)) == 1
+        assert len({id(route) for route in routes}) == 1
         await cache.get("m", "1")
         assert lookup.calls == 1
 
@@ -58,8 +60,7 @@ def test_a_look_that_began_before_a_change_is_not_remembered() -> None:
         lookup.gate.clear()
         cache = RouteCache(lookup, ttl=60)
         begun = asyncio.ensure_future(cache.get("m", "1"))
-        while lookup.calls == 0:
-            await asyncio.sleep(0)
+        assert await asyncio.to_thread(lookup.entered.wait, 10)
         cache.drop("m")
         lookup.gate.set()
         old = await begun
@@ -68,7 +69,9 @@ def test_a_look_that_began_before_a_change_is_not_remembered() -> None:
     asyncio.run(test())
 
 
-@pytest.mark.parametrize(("error", "kept"), [(UnavailableError("away"), True), (NotFoundError("gone"), False)])
+@pytest.mark.parametrize(
+    ("error", "kept"), [(UnavailableError("away"), True), (NotFoundError("gone"), False)]
+)
 def test_without_a_database_the_last_route_serves_but_not_when_it_is_gone(error: Any, kept: bool) -> None:
     async def test() -> None:
         lookup = Lookup()

@@ -17,7 +17,9 @@ def parse(value: Any, datatype: str = "FP64") -> Any:
     return jsontensor.parse(msgspec.Raw(json.dumps(value).encode()), datatype, "/input")
 
 
-@given(st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1))
+@given(
+    st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1)
+)
 def test_rows_of_numbers_become_an_array(rows: list[list[float]]) -> None:
     np.testing.assert_array_equal(parse(rows), np.array(rows))
 

@@ -40,9 +40,7 @@ def test_nested_and_flat_data_mean_the_same() -> None:
 
 
 def test_an_output_can_be_asked_for_as_binary_by_name() -> None:
-    body = (
-        b'{"inputs": [], "outputs": [{"name": "y", "parameters": {"binary_data": true}}, {"name": "z"}]}'
-    )
+    body = b'{"inputs": [], "outputs": [{"name": "y", "parameters": {"binary_data": true}}, {"name": "z"}]}'
     request = oip.decode_request(body)
     assert (request.outputs, request.binary) == (("y", "z"), frozenset({"y"}))
 
@@ -56,9 +54,21 @@ def test_an_output_can_be_asked_for_as_binary_by_name() -> None:
         (b"{}", -1, MalformedError),
         (b'{"inputs": []}extra', 14, MalformedError),
         (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}]}', None, UnacceptableError),
-        (b'{"inputs": [{"name": "x", "datatype": "FP99", "shape": [1], "data": [1]}]}', None, UnacceptableError),
-        (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [3], "data": [1]}]}', None, UnacceptableError),
-        (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1], "data": [1]}]}', None, UnacceptableError),
+        (
+            b'{"inputs": [{"name": "x", "datatype": "FP99", "shape": [1], "data": [1]}]}',
+            None,
+            UnacceptableError,
+        ),
+        (
+            b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [3], "data": [1]}]}',
+            None,
+            UnacceptableError,
+        ),
+        (
+            b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1], "data": [1]}]}',
+            None,
+            UnacceptableError,
+        ),
     ],
 )
 def test_what_is_no_request_is_refused(body: bytes, length: int | None, family: type[MLHubError]) -> None:
