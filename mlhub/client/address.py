@@ -13,9 +13,7 @@ def base_url(text: str) -> str:
     Raises:
         HubError: it is none.
     """
-    url = text.strip().rstrip("/")
-    if "://" not in url:
-        url = f"http://{url}"
+    url = text.strip() if "://" in text else f"http://{text.strip()}"
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -25,7 +23,7 @@ def base_url(text: str) -> str:
         raise HubError(
             f"{text!r} is not the address of a hub; it looks like http://127.0.0.1:8181.", code="bad_url"
         )
-    return url
+    return url.rstrip("/")
 
 
 def model_path(name: str, *rest: str) -> str:

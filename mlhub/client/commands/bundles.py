@@ -17,9 +17,6 @@ _File = Annotated[
     Path,
     typer.Argument(
         metavar="BUNDLE",
-        exists=True,
-        dir_okay=False,
-        allow_dash=True,
         help="A tar, tar.gz or zip with the model's files; - reads it from standard input.",
         show_default=False,
     ),
@@ -56,6 +53,8 @@ def upload(
             # A file that is none must not leave an empty entry behind.
             check_archive(opened)
             _create_missing(hub, name, type_)
+        else:
+            _require(hub, name)
         with transfer("Uploading", "validating") as progress:
             uploaded = hub.upload(name, opened, version, wait=wait, progress=progress)
     show(uploaded, tables.uploaded(name, uploaded), as_json=as_json)
@@ -79,6 +78,21 @@ def download(
             path = hub.download(name, target, version, progress=progress)
         size = path.stat().st_size
     show({"path": str(path), "size": size}, tables.saved(path, size), as_json=as_json)
+
+
+def _require(hub: "Client", name: str) -> None:
+    from mlhub.client.errors import HubError  # noqa: PLC0415
+
+    try:
+        hub.model(name)
+    except HubError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise HubError(
+            f"{error.detail} Say --type ScikitLearn, or another type, to create it with this upload.",
+            status=error.status,
+            code=error.code,
+        ) from error
 
 
 def _create_missing(hub: "Client", name: str, type_: str) -> None:

@@ -110,9 +110,7 @@ def test_what_is_no_archive_is_refused_before_it_is_sent(client: Client, name: s
     assert (caught.value.status, caught.value.code) == (None, "not_an_archive")
 
 
-def test_a_bundle_without_a_model_fails_with_the_reason(
-    client: Client, name: str, make_bundle: Any
-) -> None:
+def test_a_bundle_without_a_model_fails_with_the_reason(client: Client, name: str, make_bundle: Any) -> None:
     client.create(name, "ScikitLearn")
     with pytest.raises(HubError, match=r"(?i)skops") as caught:
         client.upload(name, io.BytesIO(make_bundle({"readme.txt": b"nothing"})))
@@ -224,7 +222,9 @@ def test_the_status_names_the_parts(client: Client) -> None:
 def test_where_no_hub_is_the_error_says_what_to_do(free_address: str) -> None:
     with Client(free_address, retries=0) as client:
         assert not client.ready()
-        with pytest.raises(HubError, match=r"^No hub answers at http://.*; start one with `mlhub up`") as caught:
+        with pytest.raises(
+            HubError, match=r"^No hub answers at http://.*; start one with `mlhub up`"
+        ) as caught:
             client.status()
     assert caught.value.status is None
 

@@ -1,0 +1,114 @@
+"""Rows and outputs of the command line."""
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+
+from mlhub.client import HubError
+from mlhub.client.commands import rowfiles
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("1,2\n3,4.5\n", [[1, 2], [3, 4.5]]),
+        ("a;b\n1;2\n\n", [[1, 2]]),
+        ("\ufeffa\tb\r\n1\t-2e3\r\n", [[1, -2000.0]]),
+        ('"x"\n"7"\n', [[7]]),
+        ("5", [[5]]),
+    ],
+)
+def test_csv_is_rows_of_numbers_with_or_without_names(tmp_path: Path, text: str, rows: Any) -> None:
+    path = tmp_path / "rows.CSV"
+    path.write_text(text, newline="")
+    assert rowfiles.load(path) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("r.csv", b"1,2\n3,x\n", "'x' in row 2, column 2"),
+        ("r.csv", b"1,nan\n", "'nan' in row 1, column 2"),
+        ("r.csv", b"a,b\n", "has no rows"),
+        ("r.csv", b"", "has no rows"),
+        ("r.csv", b"\xff\xfe1", "UTF-8"),
+        ("r.json", b"[1, 2", "is not JSON"),
+        ("r.json", b"\xff", "is not JSON"),
+        ("r.json", b'{"model": "m"}', "neither rows nor inputs"),
+        ("r.json", b"{}", "neither rows nor inputs"),
+        ("r.npy", b"no array", "is not an npy file"),
+        ("r.npy", b"", "is not an npy file"),
+    ],
+)
+def test_a_file_without_rows_says_what_is_wrong(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(HubError, match=words):
+        rowfiles.load(path)
+
+
+def test_a_pickle_in_an_npy_file_is_not_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npy"
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(HubError, match="is not an npy file with numbers"):
+        rowfiles.load(path)
+
+
+def test_rows_may_come_with_the_body_around_them_or_by_name() -> None:
+    assert rowfiles.parse('{"input": [1, 2]}') == [1, 2]
+    named = rowfiles.parse('{"x": [[1, 2]], "y": [[3]]}')
+    assert {name: values.shape for name, values in named.items()} == {"x": (1, 2), "y": (1, 1)}
+
+
+def test_standard_input_may_hold_json_or_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    np.save(file, np.arange(3))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(file.getvalue())))
+    assert rowfiles.parse("-").tolist() == [0, 1, 2]
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"[1]\n")))
+    assert rowfiles.parse("-") == [1]
+
+
+@pytest.mark.parametrize(
+    ("output", "labels", "lines"),
+    [
+        (4, None, ["4"]),
+        (4, "four", ["4\tfour"]),
+        ([4, 5], ["four", "five"], ["4\tfour", "5\tfive"]),
+        ([4, 5], None, ["4", "5"]),
+        ([[0.25, 0.75]], ["a", "b"], ["[0.25,0.75]"]),
+        ([0.25, 0.75], ["a", "b"], ["0.25\ta", "0.75\tb"]),
+        (["x", "y"], None, ['"x"', '"y"']),
+        ({"y": [1], "z": [2]}, None, ['{"y":[1],"z":[2]}']),
+        (1, "a\x1b[31m", ["1\ta\ufffd[31m"]),
+    ],
+)
+def test_an_output_is_a_line_for_each_row(output: Any, labels: Any, lines: list[str]) -> None:
+    assert list(rowfiles.lines(output, labels)) == lines
+
+
+def test_outputs_are_written_in_the_form_of_the_file(tmp_path: Path) -> None:
+    assert rowfiles.save(tmp_path / "o.npy", [[1, 2]]) == "an array of shape [1, 2]"
+    assert np.load(tmp_path / "o.npy").tolist() == [[1, 2]]
+    assert rowfiles.save(tmp_path / "o.json", [1, 2]) == "2 outputs"
+    assert (tmp_path / "o.json").read_text() == "[1,2]\n"
+    rowfiles.save(tmp_path / "o.csv", [[1, 2], [3, 4]])
+    assert (tmp_path / "o.csv").read_text().split() == ["1,2", "3,4"]
+    rowfiles.save(tmp_path / "o.csv", 5)
+    assert (tmp_path / "o.csv").read_text().split() == ["5"]
+    with pytest.raises(HubError, match=r"several outputs \(y, z\)"):
+        rowfiles.save(tmp_path / "o.npy", {"y": 1, "z": 2})
+
+
+def test_an_output_of_another_form_is_refused_beforehand() -> None:
+    rowfiles.check_output(None)
+    rowfiles.check_output(Path("x.NPY"))
+    with pytest.raises(typer.BadParameter, match=r"\.npy, \.json, \.csv"):
+        rowfiles.check_output(Path("x.txt"))
