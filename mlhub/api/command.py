@@ -1,10 +1,10 @@
 """`mlhub api`: the REST API."""
 
-import ipaddress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from mlhub.common.addresses import is_loopback
 from mlhub.common.settings import Settings, SettingsError, load_settings
 
 
@@ -17,8 +17,8 @@ def api(
 ) -> None:
     """Run the REST API; settings come from MLHUB_* variables."""
     # The application takes its time to import; `mlhub --help` should not wait for it.
-    from mlhub.api.server import Server  # noqa: PLC0415
     from mlhub.common import logs  # noqa: PLC0415
+    from mlhub.common.asgi import AsgiServer  # noqa: PLC0415
 
     given = {"host": host, "port": port, "api_processes": processes}
     settings = load_settings().model_copy(
@@ -26,7 +26,21 @@ def api(
     )
     check_exposure(settings)
     logs.configure(settings.log_format, settings.log_level)
-    Server(settings).run()
+    server = AsgiServer(
+        "mlhub-api",
+        lambda: _create(settings),
+        host=settings.host,
+        port=settings.port,
+        processes=settings.api_processes,
+    )
+    server.run()
+
+
+def _create(settings: Settings) -> Any:
+    # Only the processes that serve need it, not the one that watches them.
+    from mlhub.api.app import create_app  # noqa: PLC0415
+
+    return create_app(settings)
 
 
 def check_exposure(settings: Settings) -> None:
@@ -40,13 +54,3 @@ def check_exposure(settings: Settings) -> None:
     raise SettingsError(
         f"Listening on {settings.host} lets others in: set MLHUB_TOKEN to a secret of your choice first."
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,15 +1,18 @@
 """`mlhub serve`: a model server of MLHub's own."""
 
-import ipaddress
 import logging
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from mlhub.common.addresses import is_loopback
 from mlhub.common.errors import UnacceptableError
+
+if TYPE_CHECKING:
+    from mlhub.servers.options import ServerOptions
 
 _MIB: Final = 1024 * 1024
 _NATIVE_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -89,10 +92,10 @@ def serve(  # noqa: PLR0913 - the command's options
     """
     # What serves takes its time to import; `mlhub --help` should not wait for it.
     from mlhub.common import logs  # noqa: PLC0415
+    from mlhub.common.asgi import AsgiServer  # noqa: PLC0415
     from mlhub.common.settings import load_settings  # noqa: PLC0415
     from mlhub.servers.frameworks import check_framework  # noqa: PLC0415
     from mlhub.servers.options import RuntimeOptions, ServerOptions  # noqa: PLC0415
-    from mlhub.servers.process import Server  # noqa: PLC0415
 
     check_framework(framework)
     settings = load_settings()
@@ -110,7 +113,15 @@ def serve(  # noqa: PLR0913 - the command's options
         ),
         max_body_bytes=max_body_bytes,
     )
-    Server(options, host, port, processes).run()
+    name = f"mlhub-serve-{framework}"
+    AsgiServer(name, lambda: _create(options), host=host, port=port, processes=processes).run()
+
+
+def _create(options: "ServerOptions") -> Any:
+    # It brings numpy and the framework, which the process that only watches does without.
+    from mlhub.servers.app import create_app  # noqa: PLC0415
+
+    return create_app(options)
 
 
 def check_exposure(host: str, *, allow_remote: bool) -> None:
@@ -129,16 +140,6 @@ def check_exposure(host: str, *, allow_remote: bool) -> None:
     logging.getLogger(__name__).warning(
         "listening on %s: anyone who can reach this port can use and unload the models", host
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def limit_native_threads() -> None:

@@ -10,7 +10,7 @@ from mlhub.storage.versions import VersionStore
 
 
 class Catalogue:
-    """Keeps the summary in an entry equal to what its versions add up to, and clears removed versions away."""
+    """Keeps summaries in entries equal to what their versions add up to; clears removed versions away."""
 
     def __init__(self, models: ModelStore, versions: VersionStore, bundles: BundleStore) -> None:
         self._models = models

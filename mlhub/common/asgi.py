@@ -1,17 +1,16 @@
-"""A model server as gunicorn processes with its ASGI worker."""
+"""How MLHub's ASGI applications run: gunicorn, told a few things that it does otherwise by itself."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.workers.gasgi import ASGIWorker
 
-from mlhub.servers.options import ServerOptions
-
 _KEEP_ALIVE: Final = 120
-"""Seconds an idle connection is kept: those who call a model server come back to their connections."""
+"""Seconds an idle connection is kept: longer than load balancers and workers keep theirs."""
 _STUCK: Final = 120
 """Seconds without a sign of life after which a process is replaced; unpickling can keep it from any."""
 _GRACE: Final = 30
@@ -40,7 +39,7 @@ class CountingApp:
             self.running -= 1
 
 
-class ServerWorker(ASGIWorker):
+class LeavingWorker(ASGIWorker):
     """gunicorn's worker, which leaves idle connections when it ends instead of waiting for their clients."""
 
     asgi: CountingApp
@@ -60,7 +59,7 @@ class ServerWorker(ASGIWorker):
         self.handle_quit_signal()
 
 
-class ServerLog(Logger):
+class RootLog(Logger):
     """Has gunicorn's own lines look like all others of the process."""
 
     def setup(self, cfg: Any) -> None:
@@ -69,19 +68,19 @@ class ServerLog(Logger):
         self.error_log.propagate = True
 
 
-class Server(BaseApplication):
-    """Runs a model server; each process builds an application of its own."""
+class AsgiServer(BaseApplication):
+    """Runs an application in processes; each builds one of its own."""
 
-    def __init__(self, options: ServerOptions, host: str, port: int, processes: int) -> None:
-        self._options = options
+    def __init__(self, name: str, create: Callable[[], Any], *, host: str, port: int, processes: int) -> None:
+        self._create = create
         self._settings: dict[str, Any] = {
             "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             "workers": processes,
-            "worker_class": ServerWorker,
-            "logger_class": ServerLog,
+            "worker_class": LeavingWorker,
+            "logger_class": RootLog,
             "errorlog": None,
             "loglevel": logging.getLevelName(logging.getLogger().level).lower(),
-            "proc_name": f"mlhub-serve-{options.framework}",
+            "proc_name": name,
             "keepalive": _KEEP_ALIVE,
             "timeout": _STUCK,
             "graceful_timeout": _GRACE,
@@ -96,8 +95,5 @@ class Server(BaseApplication):
 
     def load(self) -> CountingApp:
         """Build the application, in the process that serves it."""
-        # It brings numpy and the framework, which the process that only watches does without.
-        from mlhub.servers.app import create_app  # noqa: PLC0415
-
         logging.captureWarnings(capture=True)
-        return CountingApp(create_app(self._options))
+        return CountingApp(self._create())
