@@ -29,12 +29,12 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev rabbitmq wrk ## measure the figures of the documentation
-	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/footprint.py
+	$(BIN)/python -m benchmarks.predict
+	$(BIN)/python -m benchmarks.footprint
 
 bench-quick: $(VENV)/.dev rabbitmq wrk ## the same, in less than three minutes
-	$(BIN)/python benchmarks/predict.py --seconds 3 --rounds 2
-	$(BIN)/python benchmarks/footprint.py --quick
+	$(BIN)/python -m benchmarks.predict --seconds 3 --rounds 2
+	$(BIN)/python -m benchmarks.footprint --quick
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -y -q python3-venv'

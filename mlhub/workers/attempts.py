@@ -1,7 +1,9 @@
 """How often a job is tried, and what makes it worth trying again: the one policy of all jobs."""
 
+import logging
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,7 +15,24 @@ from mlhub.common.errors import (
     UnavailableError,
 )
 
-PASSING: Final = (BackendUnreachableError, BackendTimeoutError, NotDeployedError, UnavailableError)
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+
+class SurpriseError(MLHubError):
+    """Something that nobody foresaw went wrong in a job; the log has it."""
+
+    code = "surprise"
+
+
+PASSING: Final = (
+    BackendUnreachableError,
+    BackendTimeoutError,
+    NotDeployedError,
+    UnavailableError,
+    SurpriseError,
+)
 """Errors that lie in the state of the hub, not in the work: the same job may succeed later."""
 
 
@@ -32,3 +51,19 @@ class AttemptPolicy(msgspec.Struct, frozen=True):
     def exhausted(self, attempts: int) -> bool:
         """Tell whether a job was begun more often than it may be: its workers died on it."""
         return attempts > self.limit
+
+
+def attempt(work: Callable[[], T]) -> T:
+    """Do the work of a job, and return what it returns.
+
+    Raises:
+        MLHubError: what the work raises, `SurpriseError` for anything else: without that the record would
+            stay as it is until its lease ends, and its user would wait for nothing.
+    """
+    try:
+        return work()
+    except MLHubError:
+        raise
+    except Exception as error:
+        _LOG.exception("a job failed unexpectedly")
+        raise SurpriseError("The hub itself failed on this; its log has the reason.") from error

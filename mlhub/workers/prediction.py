@@ -6,10 +6,11 @@ import time
 import msgspec
 
 from mlhub.common.errors import MLHubError, TooLargeError
-from mlhub.common.prediction import PredictionStatus
+from mlhub.common.prediction import Prediction, PredictionStatus
+from mlhub.common.tensor import Tensor
 from mlhub.storage.predictions import PredictionStore
 from mlhub.workers.adapters.base import BackendAdapter
-from mlhub.workers.attempts import AttemptPolicy
+from mlhub.workers.attempts import AttemptPolicy, attempt
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,11 +37,7 @@ class PredictionJob:
             return
         started = time.perf_counter()
         try:
-            outputs = self._adapter.predict(
-                prediction.model, prediction.deployment, prediction.inputs, prediction.outputs
-            )
-            if sum(len(output.data) for output in outputs) > self._max_bytes:
-                raise TooLargeError(f"The answer has more than {self._max_bytes} bytes; send fewer rows.")
+            outputs = attempt(lambda: self._predict(prediction))
         except MLHubError as error:
             if self._policy.again(prediction.attempts, error):
                 _LOG.warning("prediction %s will be tried again: %s", identity, error)
@@ -54,6 +51,14 @@ class PredictionJob:
             result=msgspec.to_builtins(outputs, builtin_types=(bytes,)),
             predict_time=time.perf_counter() - started,
         )
+
+    def _predict(self, prediction: Prediction) -> tuple[Tensor, ...]:
+        outputs = self._adapter.predict(
+            prediction.model, prediction.deployment, prediction.inputs, prediction.outputs
+        )
+        if sum(len(output.data) for output in outputs) > self._max_bytes:
+            raise TooLargeError(f"The answer has more than {self._max_bytes} bytes; send fewer rows.")
+        return outputs
 
     def _fail(self, identity: str, reason: str) -> None:
         _LOG.warning("prediction %s failed: %s", identity, reason)

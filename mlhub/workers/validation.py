@@ -14,7 +14,7 @@ from mlhub.common.signature import Signature
 from mlhub.storage.database import now
 from mlhub.storage.models import ModelStore
 from mlhub.workers.adapters.base import BackendAdapter
-from mlhub.workers.attempts import AttemptPolicy
+from mlhub.workers.attempts import AttemptPolicy, attempt
 from mlhub.workers.bundle.archive import UnpackLimits, unpack
 from mlhub.workers.bundle.contents import BundleContents, inspect
 from mlhub.workers.records import Records
@@ -58,7 +58,7 @@ class ValidationJob:
             self._fail(version, "Its workers died on it again and again; upload it again.")
             return
         try:
-            found = self._validate(version)
+            found = attempt(lambda: self._validate(version))
         except MLHubError as error:
             if self._policy.again(version.attempts, error):
                 _LOG.warning("version %s will be tried again: %s", deployment, error)
