@@ -1,4 +1,4 @@
-"""What a hub takes when nobody uses it, how long it takes to start, and what a large upload costs in memory."""
+"""What an idle hub takes, how long it takes to start, and what a large upload costs in memory."""
 
 import argparse
 import os
@@ -14,6 +14,7 @@ MIB = 1024 * 1024
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="upload 128 MiB instead of 1 GiB")
     options = parser.parse_args()

@@ -10,7 +10,6 @@ import statistics
 
 from benchmarks.hub import RunningHub, running_hub
 from benchmarks.wrk import Measured, load
-from mlhub.client import Client
 from mlhub.local import processes
 from mlhub.local.sample import NAME, held_out
 
@@ -18,6 +17,7 @@ CLIENTS = (1, 16, 64, 256)
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind")
@@ -38,8 +38,6 @@ def main() -> None:
 
 def _targets(hub: RunningHub) -> dict[str, tuple[str, object]]:
     pixels = held_out().pixels
-    with Client(hub.url) as client:
-        assert client.model(NAME).state == "ready"
     (deployment,) = (hub.folder / "models" / NAME).iterdir()
     port = _server_port(hub)
     infer = f"http://127.0.0.1:{port}/v2/models/{NAME}/versions/{deployment.name}/infer"
@@ -60,7 +58,7 @@ def _server_port(hub: RunningHub) -> int:
 
 def _print(results: dict[tuple[str, int], list[Measured]], names: list[str]) -> None:
     print(f"\n{platform.platform()}, Python {platform.python_version()}\n")
-    print("| clients | path | requests/s (min–max) | p50 ms | p99 ms | errors |")
+    print("| clients | path | requests/s (min to max) | p50 ms | p99 ms | errors |")
     print("|---|---|---|---|---|---|")
     for clients in CLIENTS:
         for name in names:
@@ -68,7 +66,7 @@ def _print(results: dict[tuple[str, int], list[Measured]], names: list[str]) -> 
             rates = [run.rate for run in runs]
             p50, p99 = (statistics.median(getattr(run, field) for run in runs) for field in ("p50", "p99"))
             errors = sum(run.errors for run in runs)
-            spread = f"{statistics.median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})"
+            spread = f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
             print(f"| {clients} | {name} | {spread} | {p50:.2f} | {p99:.2f} | {errors} |")
 
 
