@@ -1,6 +1,6 @@
 """Arrays and JSON: rows on their way to a hub, outputs on their way back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,8 +24,10 @@ def encode_rows(rows: Any) -> bytes:
         raise HubError(f"These rows cannot be sent: {error}.", code="bad_input") from error
 
 
-def encode_inputs(inputs: Mapping[str, Any]) -> bytes:
+def encode_inputs(inputs: Mapping[str, Any], outputs: Iterable[str] = ()) -> bytes:
     """Make the body of the Open Inference Protocol from arrays or lists by input name, rows first.
+
+    `outputs` names those to ask for; none means the model's default.
 
     Raises:
         HubError: JSON cannot carry what is in there.
@@ -35,7 +37,7 @@ def encode_inputs(inputs: Mapping[str, Any]) -> bytes:
         for array in arrays.values():
             _check_finite(array)
         tensors = [tensor.encode(name, array) for name, array in arrays.items()]
-        body, _ = oip.encode_request(tensors, binary=False)
+        body, _ = oip.encode_request(tensors, outputs, binary=False)
     except MLHubError as error:
         raise HubError(error.detail, code=error.code) from error
     except (TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The Python client: a hub's calls as methods."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeVar
@@ -205,6 +205,8 @@ class Client:
         inputs: Mapping[str, Any],
         version: str | None = None,
         wait: float | None = None,
+        *,
+        outputs: Iterable[str] = (),
     ) -> dict[str, Array]:
         """Predict with a model of several inputs or outputs, in the datatypes that it declares.
 
@@ -213,11 +215,12 @@ class Client:
             inputs: arrays by input name, each with the rows first.
             version: the latest one unless given.
             wait: seconds the hub may take; its own default unless given.
+            outputs: names of the outputs to give; the model's default unless given.
 
         Returns:
             Arrays by output name, each with the rows first.
         """
-        response = self._predict(name, arrays.encode_inputs(inputs), version, wait)
+        response = self._predict(name, arrays.encode_inputs(inputs, outputs), version, wait)
         return arrays.decode_outputs(response.content)
 
     def submit(self, name: str, rows: Any, version: str | None = None) -> Job:

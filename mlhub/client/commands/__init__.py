@@ -40,6 +40,7 @@ _add(download, "mlhub download digits", "mlhub download digits old.tar.gz --vers
 _add(
     predict,
     "mlhub predict iris '[5.1, 3.5, 1.4, 0.2]'",
+    "mlhub predict iris '[5.1, 3.5, 1.4, 0.2]' --give predict_proba",
     "mlhub predict iris --file rows.csv --output kinds.json",
     "mlhub predict digits --file rows.npy --output digits.npy",
     "cat rows.json | mlhub predict iris -",

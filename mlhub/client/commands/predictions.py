@@ -10,7 +10,7 @@ from mlhub.client.commands.terminal import connect, note, show, show_json, show_
 
 if TYPE_CHECKING:
     from mlhub.client.client import Client
-    from mlhub.client.records import Answer
+    from mlhub.client.records import Answer, Version
 
 
 def predict(  # noqa: PLR0913 - each is an option of the command
@@ -36,6 +36,14 @@ def predict(  # noqa: PLR0913 - each is an option of the command
     ] = None,
     output: options.Output = None,
     version: options.Version = None,
+    give: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Output to give instead of the model's default, such as predict_proba; `mlhub show MODEL` "
+            "names them. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     later: Annotated[
         bool, typer.Option("--async", help="Submit it, print its id and do not wait; see `mlhub job`.")
     ] = False,
@@ -51,8 +59,8 @@ def predict(  # noqa: PLR0913 - each is an option of the command
 
     if (rows is None) == (file is None):
         raise typer.BadParameter("Give the rows either as an argument or with --file.")
-    if later and output is not None:
-        raise typer.BadParameter("There is nothing to write yet with --async; use `mlhub job ID --output`.")
+    if later and (output is not None or give):
+        raise typer.BadParameter("--async takes neither --output nor --give; `mlhub job ID --output` writes.")
     rowfiles.check_output(output)
     with connect(url, token) as hub:
         given = rowfiles.parse(rows) if rows is not None else rowfiles.load(file)
@@ -60,8 +68,16 @@ def predict(  # noqa: PLR0913 - each is an option of the command
             job = hub.submit(name, given, version)
             show({"id": job.id}, job.id, as_json=as_json)
             return
-        answer = _ask(hub, name, given, version, wait)
-        _tell(answer, answer.output, answer.labels, output, as_json=as_json)
+        described = hub.version(name, version or "latest")
+        answer = _ask(hub, name, given, described, wait, give or [])
+        single = rowfiles.is_single(given, described.signature)
+        if output is not None:
+            note(f"Wrote {rowfiles.save(output, answer.output)} to {output}.")
+        elif as_json:
+            show_json(answer)
+        else:
+            for line in rowfiles.lines(answer.output, answer.labels, single=single):
+                show_line(line)
 
 
 def job(
@@ -84,7 +100,7 @@ def job(
     with connect(url, token) as hub:
         found = hub.cancel(identity) if cancel else hub.job(identity).look(wait)
         if output is not None:
-            _tell(found, succeeded(found).output, found.labels, output, as_json=as_json)
+            note(f"Wrote {rowfiles.save(output, succeeded(found).output)} to {output}.")
             return
     show(found, tables.prediction(found), as_json=as_json)
     if found.status == "failed":
@@ -111,23 +127,16 @@ def jobs(
     show(found, tables.predictions(found) if found else "No predictions.", as_json=as_json)
 
 
-def _ask(hub: "Client", name: str, given: Any, version: str | None, wait: int | None) -> "Answer":
+def _ask(
+    hub: "Client", name: str, given: Any, version: "Version", wait: int | None, give: list[str]
+) -> "Answer":
+    from mlhub.client.commands import rowfiles  # noqa: PLC0415
     from mlhub.client.records import Answer  # noqa: PLC0415
 
-    if not isinstance(given, dict):
-        return hub.ask(name, given, version, wait)
-    outputs = hub.infer(name, given, version, wait)
-    return Answer(name, version or "latest", {key: array.tolist() for key, array in outputs.items()})
-
-
-def _tell(answer: Any, output: Any, labels: Any, target: Path | None, *, as_json: bool) -> None:
-    from mlhub.client.commands import rowfiles  # noqa: PLC0415
-
-    if target is not None:
-        count = rowfiles.save(target, output)
-        note(f"Wrote {count} to {target}.")
-    elif as_json:
-        show_json(answer)
-    else:
-        for line in rowfiles.lines(output, labels):
-            show_line(line)
+    if not isinstance(given, dict) and not give:
+        return hub.ask(name, given, version.version, wait)
+    inputs = rowfiles.named(given, version.signature)
+    outputs = hub.infer(name, inputs, version.version, wait, outputs=give)
+    single = rowfiles.is_single(given, version.signature)
+    values = {key: (array[0] if single else array).tolist() for key, array in outputs.items()}
+    return Answer(name, version.version, values if len(give) != 1 else values[give[0]])

@@ -5,6 +5,7 @@ import io
 import math
 import sys
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import typer
 from mlhub.client.arrays import array_of
 from mlhub.client.commands.terminal import printable
 from mlhub.client.errors import HubError
+from mlhub.common.signature import Signature
 
 _NPY: Final = b"\x93NUMPY"
 _OUTPUTS: Final = (".npy", ".json", ".csv")
@@ -47,6 +49,28 @@ def load(path: Path | None) -> Any:
     if path.suffix.lower() == ".csv":
         return _csv(content, str(path))
     return _json(content, str(path))
+
+
+def is_single(given: Any, signature: Signature | None) -> bool:
+    """Tell whether what is given is one row, without a list around it."""
+    if isinstance(given, dict) or signature is None or len(signature.inputs) != 1:
+        return False
+    return _depth(given) == len(signature.inputs[0].row)
+
+
+def named(given: Any, signature: Signature | None) -> dict[str, Any]:
+    """Return rows as inputs by name, rows first.
+
+    Raises:
+        HubError: the model takes several inputs, and these have no names.
+    """
+    if isinstance(given, dict):
+        return given
+    if signature is None or len(signature.inputs) != 1:
+        raise HubError(
+            'This model takes several inputs; name them: {"x": [[1, 2]], "y": [[3]]}.', code="bad_input"
+        )
+    return {signature.inputs[0].name: [given] if is_single(given, signature) else given}
 
 
 def check_output(path: Path | None) -> None:
@@ -84,26 +108,31 @@ def save(path: Path, output: Any) -> str:
     return f"an array of shape {list(array.shape)}"
 
 
-def lines(output: Any, labels: Any = None) -> Iterator[str]:
-    """Yield a line of JSON for each row of an output, with the row's label after a tab if it has one."""
-    if isinstance(output, dict):
-        yield _text(output)
+def lines(output: Any, labels: Any = None, *, single: bool = False) -> Iterator[str]:
+    """Yield a line of JSON for each row of an output, with the row's label after a tab if it has one.
+
+    `single` says that a list is the output of one row.
+    """
+    if single or not isinstance(output, list):
+        yield _line(output, labels if isinstance(labels, str) else None)
         return
-    rows = output if isinstance(output, list) and output and isinstance(output[0], list | str) else None
-    if isinstance(labels, str):
-        yield f"{_text(output)}\t{printable(labels)}"
-    elif isinstance(labels, list) and isinstance(output, list) and rows is None:
-        named = len(labels) == len(output)
-        for index, value in enumerate(output):
-            yield f"{_text(value)}\t{printable(str(labels[index]))}" if named else _text(value)
-    elif isinstance(output, list):
-        yield from (_text(row) for row in output)
-    else:
-        yield _text(output)
+    # Where an output has a list for each row, labels name the places in it.
+    has_labels = (
+        output and isinstance(labels, list) and len(labels) == len(output) and not isinstance(output[0], list)
+    )
+    for row, label in zip(output, labels if has_labels else repeat(None), strict=False):
+        yield _line(row, label)
 
 
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _line(value: Any, label: str | None) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if label is None else f"{text}\t{printable(label)}"
+
+
+def _depth(rows: Any) -> int:
+    if isinstance(rows, np.ndarray):
+        return rows.ndim
+    return 1 + _depth(rows[0]) if isinstance(rows, list) and rows else int(isinstance(rows, list))
 
 
 def _json(content: bytes, what: str) -> Any:

@@ -164,7 +164,7 @@ def prediction(item: records.Prediction) -> RenderableType:
     shown = [_text(line) for line in output[:_SHOWN]]
     if len(output) > _SHOWN:
         shown.append(_text(f"… and {len(output) - _SHOWN} more; all of them with --json or --output FILE"))
-    return Group(head, _facts(facts), *(Padding(line, (0, 0, 0, 2)) for line in shown))
+    return Group(head, _facts(facts), *(Padding(line, (0, 0, 0, 2), expand=False) for line in shown))
 
 
 def state(word: str) -> Text:
@@ -172,14 +172,14 @@ def state(word: str) -> Text:
     return Text(printable(word), style=_COLOURS.get(word, ""))
 
 
-def _facts(facts: dict[str, str | None]) -> RenderableType:
+def _facts(facts: dict[str, str | None]) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in facts.items():
         if value:
-            grid.add_row(name, _text(value))
-    return Padding(grid, (0, 0, 0, 2))
+            grid.add_row(f"  {name}", _text(value))
+    return grid
 
 
 def _specs(specs: Iterable[TensorSpec]) -> Text:

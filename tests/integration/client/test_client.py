@@ -167,6 +167,15 @@ def test_inputs_by_name_give_outputs_by_name_in_their_own_types(
     assert outputs[first.name].dtype == np.dtype("int64")
 
 
+def test_outputs_may_be_asked_for_by_name(client: Client, published: str, digits: Any) -> None:
+    outputs = client.infer(published, {"x": digits.rows}, outputs=["predict_proba"])
+    assert list(outputs) == ["predict_proba"]
+    expected = digits.estimator.predict_proba(digits.rows)
+    np.testing.assert_allclose(outputs["predict_proba"], expected)
+    with pytest.raises(HubError, match="no output 'odd'"):
+        client.infer(published, {"x": digits.rows}, outputs=["odd"])
+
+
 def test_rows_that_do_not_fit_are_named(client: Client, published: str) -> None:
     with pytest.raises(HubError) as caught:
         client.predict(published, [1.0, 2.0])

@@ -136,6 +136,17 @@ def test_inputs_may_have_names(run: Run, published: str, digits: Any) -> None:
     assert outputs[shown["signature"]["outputs"][0]["name"]] == digits.expected[:2]
 
 
+def test_another_output_may_be_asked_for(run: Run, published: str, digits: Any) -> None:
+    row = msgspec.json.encode(digits.rows[0].tolist()).decode()
+    one = msgspec.json.decode(run("predict", published, row, "--give", "predict_proba").stdout)
+    assert np.argmax(one) == digits.expected[0]
+    given = msgspec.json.encode(digits.rows[:3].tolist())
+    names = ("--give", "predict", "--give", "predict_proba")
+    answer = msgspec.json.decode(run("predict", published, "-", *names, "--json", given=given).stdout)
+    assert (answer["version"], answer["output"]["predict"]) == ("1", digits.expected[:3])
+    assert np.argmax(answer["output"]["predict_proba"], axis=1).tolist() == digits.expected[:3]
+
+
 def test_a_prediction_is_submitted_and_looked_at_later(run: Run, published: str, digits: Any) -> None:
     given = msgspec.json.encode(digits.rows[:3].tolist())
     identity = run("predict", published, "-", "--async", given=given).stdout.decode().strip()

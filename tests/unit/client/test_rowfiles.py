@@ -11,6 +11,7 @@ import typer
 
 from mlhub.client import HubError
 from mlhub.client.commands import rowfiles
+from mlhub.common.signature import Signature, TensorSpec
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,7 @@ def test_standard_input_may_hold_json_or_an_array(monkeypatch: pytest.MonkeyPatc
     ("output", "labels", "lines"),
     [
         (4, None, ["4"]),
+        ([], [], []),
         (4, "four", ["4\tfour"]),
         ([4, 5], ["four", "five"], ["4\tfour", "5\tfive"]),
         ([4, 5], None, ["4", "5"]),
@@ -92,6 +94,33 @@ def test_standard_input_may_hold_json_or_an_array(monkeypatch: pytest.MonkeyPatc
 )
 def test_an_output_is_a_line_for_each_row(output: Any, labels: Any, lines: list[str]) -> None:
     assert list(rowfiles.lines(output, labels)) == lines
+
+
+@pytest.mark.parametrize(
+    ("given", "single"),
+    [
+        ([1, 2], True),
+        ([[1, 2]], False),
+        (np.zeros(2), True),
+        (np.zeros((1, 2)), False),
+        ({"x": [1]}, False),
+        ([], True),
+    ],
+)
+def test_one_row_is_told_from_several_by_the_signature(given: Any, single: bool) -> None:
+    signature = Signature((TensorSpec("x", "FP32", (-1, 2)),))
+    assert rowfiles.is_single(given, signature) is single
+    assert list(rowfiles.lines([0.25, 0.75], ["a", "b"], single=True)) == ["[0.25,0.75]"]
+
+
+def test_rows_get_the_name_of_the_only_input() -> None:
+    x, y = TensorSpec("x", "FP32", (-1, 2)), TensorSpec("y", "FP32", (-1,))
+    assert rowfiles.named([1, 2], Signature((x,))) == {"x": [[1, 2]]}
+    assert rowfiles.named([[1, 2]], Signature((x,))) == {"x": [[1, 2]]}
+    assert rowfiles.named({"x": 1}, Signature((x, y))) == {"x": 1}
+    for signature in (Signature((x, y)), None):
+        with pytest.raises(HubError, match="takes several inputs"):
+            rowfiles.named([1], signature)
 
 
 def test_outputs_are_written_in_the_form_of_the_file(tmp_path: Path) -> None:
