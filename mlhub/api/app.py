@@ -16,7 +16,12 @@ from mlhub.api.resources.bundles import DownloadResource, UploadResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
 from mlhub.api.resources.predict import PredictResource
-from mlhub.api.resources.predictions import CancelResource, PredictionResource, PredictionsResource
+from mlhub.api.resources.predictions import (
+    CancelResource,
+    EventsResource,
+    PredictionResource,
+    PredictionsResource,
+)
 from mlhub.api.resources.versions import VersionResource, VersionsResource
 from mlhub.api.services.health import HealthService
 from mlhub.api.services.models import ModelService
@@ -99,6 +104,7 @@ def create_app(settings: Settings) -> BodyWatch:
             "/predict": predict,
             "/predictions": PredictionsResource(prediction_service),
             "/predictions/{identity}": PredictionResource(prediction_service, settings.max_wait),
+            "/predictions/{identity}/events": EventsResource(prediction_service),
             "/predictions/{identity}/cancel": CancelResource(prediction_service),
             "/health/live": LiveResource(),
             "/health/ready": ReadyResource(health),

@@ -1,9 +1,13 @@
 """`/predictions`: asynchronous predictions."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
+from typing import Final
 
 import falcon.asgi
+import msgspec
+from falcon.asgi import SSEvent
 
 from mlhub.api import representation
 from mlhub.api.preferences import preferences
@@ -11,7 +15,10 @@ from mlhub.api.responses import limit_of, link_next, send
 from mlhub.api.services.predictions import PredictionService
 from mlhub.api.waiting import until
 from mlhub.common.errors import UnacceptableError
-from mlhub.common.prediction import PredictionStatus
+from mlhub.common.prediction import Prediction, PredictionStatus
+
+_PING: Final = 15.0
+"""Seconds after which the state is sent again though it is the same, so that the connection stays."""
 
 
 class PredictionsResource:
@@ -53,6 +60,32 @@ class PredictionResource:
         if prefer.wait is not None:
             resp.set_header("Preference-Applied", f"wait={prefer.wait:g}")
         send(resp, representation.prediction(prediction))
+
+
+class EventsResource:
+    """The changes of a prediction, as they happen."""
+
+    def __init__(self, predictions: PredictionService) -> None:
+        self._predictions = predictions
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, identity: str) -> None:
+        """Send the prediction as it is now and after each change, until its end (server-sent events)."""
+        del req
+        first = await asyncio.to_thread(self._predictions.get, identity)
+        resp.sse = self._events(first)
+
+    async def _events(self, prediction: Prediction) -> AsyncIterator[SSEvent]:
+        while True:
+            data = msgspec.json.encode(representation.prediction(prediction))
+            yield SSEvent(data=data, event=prediction.status, event_id=prediction.id)
+            if representation.ended(prediction):
+                return
+            look = partial(self._predictions.get, prediction.id)
+            prediction = await until(look, partial(_differs, prediction.status), _PING)
+
+
+def _differs(seen: PredictionStatus, prediction: Prediction) -> bool:
+    return prediction.status is not seen
 
 
 class CancelResource:

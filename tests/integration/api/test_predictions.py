@@ -80,3 +80,13 @@ def test_work_whose_message_is_lost_is_done_all_the_same(
     done = hub.call("GET", accepted.headers["Location"], headers={"Prefer": "wait=60"}).json()
     assert (done["status"], done["output"]) == ("succeeded", digits.expected[3])
     hub.wait_until_ready()
+
+
+def test_events_tell_of_each_change_until_the_end(hub: Any, digits: Any, published: str) -> None:
+    place = submit(hub, digits, 4).headers["Location"]
+    answer = hub.call("GET", f"{place}/events")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    events = [line.removeprefix("event: ") for line in answer.text.splitlines() if line.startswith("event:")]
+    assert events[-1] == "succeeded"
+    assert len(events) == len(set(events))
+    assert hub.call("GET", "/predictions/0123/events").status_code == 404
