@@ -52,6 +52,9 @@ def offer(client: Client) -> Digit | None:
 
     Returns:
         Nothing when there is a model of that name that is somebody's own.
+
+    Raises:
+        SampleError: it does not get ready.
     """
     entry = _find(client)
     if entry is not None and entry.state == "ready":
@@ -73,7 +76,9 @@ def offer(client: Client) -> Digit | None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / f"{NAME}.tar.gz"
         bundle.write_bytes(sample.bundle)
-        client.upload(NAME, bundle)
+        version = client.upload(NAME, bundle)
+    if version.state != "ready":
+        raise SampleError(f"The sample model {NAME!r} does not get ready; it is {version.state}.")
     return sample.digit
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from circus.arbiter import Arbiter
+from circus.process import DEAD_OR_ZOMBIE, UNEXISTING, Process
 from circus.watcher import Watcher
 from tornado import gen
 
@@ -45,6 +46,15 @@ class Failures:
         write(self._file, msgspec.json.encode(self._known))
 
 
+class PlainProcess(Process):
+    """Starts a program with its arguments as they are; circus would fill in what looks like its variables."""
+
+    def format_args(self, sockets_fds: Any = None) -> list[str]:
+        """Return the command line."""
+        del sockets_fds
+        return [self.cmd, *self.args]
+
+
 class PatientWatcher(Watcher):
     """Starts a program again when it ends; one that keeps ending at its start, after growing pauses."""
 
@@ -65,6 +75,10 @@ class PatientWatcher(Watcher):
         self._backoff = Backoff()
         self._failures = noted
 
+    @property
+    def _process_class(self) -> type[Process]:
+        return PlainProcess
+
     def reap_process(self, pid: int, status: int | None = None) -> None:
         """Note how long the program ran, and how long to wait before its next start."""
         process = self.processes.get(pid)
@@ -80,6 +94,10 @@ class PatientWatcher(Watcher):
     @gen.coroutine
     def manage_processes(self) -> Iterator[Any]:
         """Start what is missing, unless it is too early."""
+        # What ended since the arbiter looked would be forgotten by circus without a word.
+        for process in list(self.processes.values()):
+            if process.status in (DEAD_OR_ZOMBIE, UNEXISTING):
+                self.reap_process(process.pid)
         if self._backoff.over(time.monotonic()):
             yield super().manage_processes()
 

@@ -1,0 +1,79 @@
+"""The root of the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlhub
+
+
+def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mlhub", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=folder,
+    )
+
+
+def test_help_names_every_command() -> None:
+    answer = run("--help")
+    assert answer.returncode == 0
+    commands = [
+        "up",
+        "down",
+        "status",
+        "api",
+        "worker",
+        "serve",
+        "models",
+        "show",
+        "upload",
+        "download",
+        "predict",
+    ]
+    assert [command for command in commands if f" {command} " not in answer.stdout] == []
+
+
+def test_without_arguments_there_is_help() -> None:
+    assert "Usage: " in run().stdout + run().stderr
+
+
+def test_the_version_is_printed() -> None:
+    assert run("--version").stdout == f"mlhub {mlhub.__version__}\n"
+
+
+def test_help_is_quick_since_it_imports_no_heavy_library() -> None:
+    script = "import sys, mlhub.__main__; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    heavy = {"celery", "circus", "falcon", "numpy", "pymongo", "requests", "sklearn"}
+    assert heavy & set(loaded.split()) == set()
+
+
+def test_an_error_is_one_sentence_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = run("up", "--data", "file/hub", folder=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stderr == f"mlhub: {tmp_path}/file/hub cannot be used for data: Not a directory.\n"
+
+
+def test_other_addresses_than_loopback_are_refused_without_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLHUB_TOKEN", raising=False)
+    answer = run("up", "--host", "0.0.0.0", folder=tmp_path)  # noqa: S104 (refused)
+    assert answer.returncode == 1
+    assert "set MLHUB_TOKEN" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stopping_where_nothing_runs_is_no_error(tmp_path: Path) -> None:
+    answer = run("down", folder=tmp_path)
+    assert answer.returncode == 0
+    assert answer.stdout == f"No hub runs in {tmp_path}/.mlhub.\n"
+    assert list(tmp_path.iterdir()) == []
