@@ -15,7 +15,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Array
-from mlhub.servers import description
+from mlhub.servers import description, trees
 from mlhub.servers.estimator import Estimator
 from mlhub.servers.options import RuntimeOptions
 
@@ -101,12 +101,15 @@ class SklearnRuntime:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > self._options.max_memory:
             raise _bad(f"{artefact.name} unpacks to {unpacked} bytes, more than this server has for models")
+        trusted = (*trees.TRUSTED, *self._options.trusted)
         try:
-            return skops.io.load(artefact, trusted=list(self._options.trusted))
+            estimator = skops.io.load(artefact, trusted=list(trusted))
         except UntrustedTypesFoundException as error:
             found = skops.io.get_untrusted_types(file=artefact)
-            names = ", ".join(name for name in found if name not in self._options.trusted)
+            names = ", ".join(name for name in found if name not in trusted)
             raise _bad(f"{artefact.name} holds types that are not trusted: {names}") from error
+        trees.check(estimator)
+        return estimator
 
 
 class _ByteCounter:
