@@ -70,6 +70,7 @@ class UploadResource:
         if prefer.wait is not None:
             look = partial(self._models.version, name, version.version)
             version = await until(look, _validated, prefer.wait)
+            await asyncio.to_thread(self._uploads.settle, name)
             resp.set_header("Preference-Applied", f"wait={prefer.wait:g}")
         if version.state is VersionState.FAILED and prefer.wait is not None:
             raise UnacceptableError(

@@ -72,6 +72,10 @@ class UploadService:
             # Whatever went wrong: content that no version uses does not stay.
             self._catalogue.release_bundle(stored.sha256)
 
+    def settle(self, name: str) -> None:
+        """Have the entry tell what its versions are: the job that changed one may not have come to it yet."""
+        self._catalogue.refresh(name)
+
     def _add(self, model: Model, wanted: str | None, stored: StoredBundle, suffix: str) -> Uploaded:
         while True:
             name = wanted or self._default_name(model)
