@@ -14,6 +14,8 @@ WATCHER: Final = "mlhub.local.watcher"
 """Module that the watcher runs."""
 _AGAIN: Final = 3.0
 """Seconds after which the watcher is told again: it takes no orders while it carries out another."""
+_LOOK: Final = 0.5
+"""Seconds between two looks for what is left."""
 _LAST: Final = 10.0
 """Seconds that processes without a watcher have to end by themselves."""
 
@@ -58,12 +60,19 @@ def stop(folder: Path, patience: float) -> bool:
         _signal([watcher], signal.SIGTERM)
         if not psutil.wait_procs([watcher], timeout=_AGAIN)[1]:
             break
-    left = find(folder)
-    _signal(left, signal.SIGTERM)
-    _, alive = psutil.wait_procs(left, timeout=_LAST)
-    _signal(alive, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=_LAST)
-    return watcher is not None or bool(left)
+    left = _end(folder, signal.SIGTERM, _LAST) + _end(folder, signal.SIGKILL, _LAST)
+    return watcher is not None or left > 0
+
+
+def _end(folder: Path, number: signal.Signals, patience: float) -> int:
+    """Signal all processes of an instance, also those that they start meanwhile; return how many."""
+    told: set[int] = set()
+    deadline = time.monotonic() + patience
+    while (left := find(folder)) and time.monotonic() < deadline:
+        _signal([process for process in left if process.pid not in told], number)
+        told |= {process.pid for process in left}
+        psutil.wait_procs(left, timeout=_LOOK)
+    return len(told)
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
