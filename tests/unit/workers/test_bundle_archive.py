@@ -23,7 +23,7 @@ from mlhub.common.errors import UnacceptableError
 from mlhub.workers.bundle.archive import UnpackLimits, unpack
 
 LIMITS = UnpackLimits(max_bytes=200 * 1024 * 1024, max_files=100, max_ratio=200)
-NOISE = random.Random(7).randbytes(300_000)  # noqa: S311 (test data, not a secret)
+NOISE = random.Random(7).randbytes(300_000)
 GOOD = {"model.skops": NOISE, "sub/labels.txt": b"a\nb\n", "empty": b""}
 
 Maker = Callable[[Iterable[tuple[str, bytes]]], bytes]
@@ -401,7 +401,7 @@ HOSTILE_HEADERS = {
 
 @pytest.mark.parametrize("name", HOSTILE_HEADERS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_endless_headers_are_refused(name: str, packed: bool, target: Path) -> None:  # noqa: FBT001
+def test_endless_headers_are_refused(name: str, packed: bool, target: Path) -> None:
     archive = HOSTILE_HEADERS[name]
     error = refusal(gzip.compress(archive, 1) if packed else archive, target)
     assert error.code == "headers_too_large"
