@@ -149,6 +149,20 @@ def test_a_deleted_model_is_not_predicted_with_for_long(hub: Any, digits: Any) -
     )
 
 
+def test_a_row_that_the_model_refuses_fails_alone(hub: Any, positive_bundle: bytes) -> None:
+    hub.publish("positive", positive_bundle)
+
+    def ask(index: int) -> int:
+        value = -1.0 if index % 10 == 7 else 1.0 + index
+        answer = hub.call("POST", "/model/positive/predict", json={"input": [value, 2.0]})
+        if value < 0:
+            assert "positive" in answer.json()["detail"], "the model's own words"
+        return int(answer.status_code)
+
+    with ThreadPoolExecutor(32) as pool:
+        assert list(pool.map(ask, range(100))) == [422 if index % 10 == 7 else 200 for index in range(100)]
+
+
 def test_strings_are_a_models_input_too(hub: Any, text_bundle: bytes) -> None:
     hub.publish("words", text_bundle)
     answer = hub.call("POST", "/model/words/predict", json={"input": ["good fine", "bad awful"]})
@@ -157,6 +171,18 @@ def test_strings_are_a_models_input_too(hub: Any, text_bundle: bytes) -> None:
     one = hub.call("POST", "/model/words/predict", json={"input": "good"})
     assert one.json()["output"] == "positive"
     assert hub.call("POST", "/model/words/predict", json={"input": [1]}).status_code == 422
+
+
+@pytest.fixture(scope="module")
+def positive_bundle() -> bytes:
+    """A model that refuses negative values."""
+    from sklearn.preprocessing import PowerTransformer
+    from skops.io import dumps
+
+    from tests.integration.conftest import bundle
+
+    rows = np.random.default_rng(0).uniform(1, 9, (50, 2))
+    return bundle({"model.skops": dumps(PowerTransformer(method="box-cox").fit(rows))})
 
 
 @pytest.fixture(scope="module")
