@@ -85,6 +85,8 @@ class AsgiServer(BaseApplication):
             "timeout": _STUCK,
             "graceful_timeout": _GRACE,
             "control_socket_disable": True,
+            # Its parser in C (gunicorn_h1c 0.6.9) drops large requests that follow others on a connection.
+            "http_parser": "python",
         }
         super().__init__()
 

@@ -116,10 +116,17 @@ class ValidationJob:
     def _fail(self, version: Version, reason: str) -> None:
         _LOG.warning("version %s failed: %s", version.deployment, reason)
         self._end(version, VersionState.FAILED, error=reason)
-        self._adapter.undeploy(version.model, version.deployment)
+        self._undeploy(version)
 
     def _end(self, version: Version, state: VersionState, **fields: Any) -> None:
         if not self._records.versions.change(version.deployment, state, **fields):
             # It was removed while it was validated, so nothing of it may stay on the model server.
-            self._adapter.undeploy(version.model, version.deployment)
+            self._undeploy(version)
         self._records.catalogue.refresh(version.model)
+
+    def _undeploy(self, version: Version) -> None:
+        try:
+            self._adapter.undeploy(version.model, version.deployment)
+        except MLHubError as error:
+            # Nothing predicts with it; what is left goes when the version is removed.
+            _LOG.warning("version %s could not be taken from its server: %s", version.deployment, error)

@@ -7,7 +7,7 @@ import msgspec
 
 from mlhub.common import names
 from mlhub.common.archive import archive_kind
-from mlhub.common.errors import ConflictError, NotFoundError, UnacceptableError
+from mlhub.common.errors import ConflictError, NotFoundError, UnacceptableError, UnavailableError
 from mlhub.common.model import Bundle, Model, Version, VersionState
 from mlhub.storage.bundles import BundleStore, BundleWriter, StoredBundle
 from mlhub.storage.catalogue import Catalogue
@@ -101,7 +101,7 @@ class UploadService:
                     # Another upload took the next number; take the one after.
                     continue
                 raise
-            self._keep_only_with_model(version)
+            self._keep_only_whole(version)
             self._catalogue.refresh(model.model)
             return Uploaded(version, created=True)
 
@@ -119,10 +119,14 @@ class UploadService:
             return model.first_version
         return self._versions.next_number(model.model)
 
-    def _keep_only_with_model(self, version: Version) -> None:
+    def _keep_only_whole(self, version: Version) -> None:
+        """See that model and bundle are there still, now that the record holds them."""
         try:
             self._models.get(version.model)
-        except NotFoundError:
-            # It was deleted between the look at it and the version's record.
+            self._bundles.size(version.bundle.sha256)
+        except NotFoundError as error:
             self._versions.forget(version.deployment)
-            raise
+            if error.code == "model_not_found":
+                raise
+            # Another upload of the same bytes came to nothing, and took them away.
+            raise UnavailableError("The upload met another one of the same bundle; send it again.") from error
