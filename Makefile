@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8181
 DATA   ?= .mlhub
-SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --editable
 
 .PHONY: help up down test lint bench bench-quick
 .DEFAULT_GOAL := help
@@ -13,13 +13,13 @@ SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-up: $(VENV)/.local rabbitmq ## start the whole hub on this machine (PORT=8181 DATA=.mlhub)
-	@$(BIN)/mlhub up --port $(PORT) --data $(DATA)
+up: $(VENV)/.local rabbitmq curl ## start the whole hub on this machine (PORT=8181 DATA=.mlhub)
+	@$(BIN)/mlhub up --port $(PORT) --data '$(DATA)'
 
 down: ## stop it; its data stays
-	@if [ -x $(BIN)/mlhub ]; then $(BIN)/mlhub down --data $(DATA); fi
+	@if [ -x $(BIN)/mlhub ]; then $(BIN)/mlhub down --data '$(DATA)'; fi
 
-test: $(VENV)/.dev rabbitmq ## install what the tests need, and run them all
+test: $(VENV)/.dev rabbitmq curl ## install what the tests need, and run them all
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter
@@ -36,25 +36,26 @@ bench-quick: $(VENV)/.dev rabbitmq wrk ## the same, in less than three minutes
 	$(BIN)/python -m benchmarks.predict --seconds 3 --rounds 2
 	$(BIN)/python -m benchmarks.footprint --quick
 
+# Debian has the part of Python that makes virtual environments in a package of its own.
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -y -q python3-venv'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/apt-install.sh python3-venv
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# Installed again only when the dependencies changed.
+# Installed again only when what is needed changed.
 $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[local,sklearn]'
+	@echo "installing MLHub into $(VENV)"
+	@$(PIP) '.[local,sklearn]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[local,sklearn,dev]'
+	@echo "installing MLHub and what its tests need into $(VENV)"
+	@$(PIP) '.[local,sklearn,dev]'
 	@touch $@ $(VENV)/.local
 
-.PHONY: rabbitmq wrk
-# The package would start a node of the whole system; MLHub runs one of its own.
+.PHONY: rabbitmq curl wrk
 rabbitmq:
-	@[ -n "$(MLHUB_BROKER_URL)" ] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || \
-	  { $(SUDO) sh -c 'apt-get update -q && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends rabbitmq-server' && \
-	    { ! command -v systemctl >/dev/null || $(SUDO) systemctl disable --now rabbitmq-server 2>/dev/null || true; }; }
+	@[ -n "$(MLHUB_BROKER_URL)" ] || PATH="$$PATH:/usr/sbin" command -v rabbitmq-server >/dev/null || \
+	  tools/apt-install.sh rabbitmq-server
 
-wrk:
-	@command -v wrk >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends wrk'
+curl wrk:
+	@command -v $@ >/dev/null || tools/apt-install.sh $@
