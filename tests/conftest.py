@@ -23,6 +23,9 @@ START: Final = 60.0
 
 _NUMBERS: Final = itertools.count(1)
 
+# Where a container does not tell how many physical cores there are, joblib warns, and warnings are errors.
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(os.cpu_count()))
+
 
 class Server:
     """A server of the tests, which they may stop and start again."""
