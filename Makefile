@@ -38,7 +38,7 @@ bench-quick: $(VENV)/.dev rabbitmq wrk ## the same, in less than three minutes
 
 # Debian has the part of Python that makes virtual environments in a package of its own.
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/apt-install.sh python3-venv
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || deploy/apt-install.sh python3-venv
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # Installed again only when what is needed changed.
@@ -55,7 +55,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 .PHONY: rabbitmq curl wrk
 rabbitmq:
 	@[ -n "$(MLHUB_BROKER_URL)" ] || PATH="$$PATH:/usr/sbin" command -v rabbitmq-server >/dev/null || \
-	  tools/apt-install.sh rabbitmq-server
+	  deploy/apt-install.sh rabbitmq-server
 
 curl wrk:
-	@command -v $@ >/dev/null || tools/apt-install.sh $@
+	@command -v $@ >/dev/null || deploy/apt-install.sh $@
