@@ -54,6 +54,8 @@ def up(
     check_exposure(settings)
     instance = Instance(data)
     if foreground:
+        # A shell that starts a program in the background has it ignore Ctrl-C unless it says otherwise.
+        signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
     with report.progress(quiet=as_json) as say, instance.locked():

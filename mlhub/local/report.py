@@ -62,6 +62,7 @@ def show(
             "started": started.fresh,
         }
         sys.stdout.write(msgspec.json.encode(places).decode() + "\n")
+        sys.stdout.flush()
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(
@@ -76,6 +77,8 @@ def show(
     if digit is not None:
         lines += [f"The sample model '{sample.NAME}' knows this {digit.value} when it sees it:", str(call)]
     sys.stdout.write("\n".join(lines) + "\n")
+    # In the foreground there is no end at which a pipe would get it.
+    sys.stdout.flush()
 
 
 def curl(url: str, digit: sample.Digit, *, with_token: bool) -> str:
