@@ -12,7 +12,7 @@ from typing import Final
 
 from mlhub.common import topology
 from mlhub.common.errors import MLHubError
-from mlhub.common.model import VersionState
+from mlhub.common.model import Version, VersionState
 from mlhub.storage.database import now
 from mlhub.workers.records import Records
 
@@ -61,21 +61,26 @@ class Sweeper:
         drained = {backend for backend in backends if self._waiting(backend) == 0}
         count = 0
         for version in versions:
-            if (
-                version.backend is not None
-                and version.backend in drained
-                and self._records.versions.mark_published(version)
-            ):
-                removing = version.state is VersionState.REMOVING
-                task = topology.JOB_REMOVE if removing else topology.JOB_VALIDATE
-                self._publish(task, version.deployment, version.backend)
-                count += 1
+            count += self._take_up(version, drained)
         for prediction in predictions:
             if prediction.backend in drained and self._records.predictions.mark_published(prediction):
                 self._publish(topology.JOB_PREDICT, prediction.id, prediction.backend)
                 count += 1
         self._records.bundles.abandoned(_ABANDONED)
         return count
+
+    def _take_up(self, version: Version, drained: set[str]) -> bool:
+        """Have work on a version begun again; tell whether it was."""
+        if version.backend is None:
+            # No pool works for it, and none has to: it was never on a model server.
+            self._records.catalogue.forget(version)
+            return False
+        if version.backend not in drained or not self._records.versions.mark_published(version):
+            return False
+        removing = version.state is VersionState.REMOVING
+        task = topology.JOB_REMOVE if removing else topology.JOB_VALIDATE
+        self._publish(task, version.deployment, version.backend)
+        return True
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):

@@ -262,7 +262,9 @@ def test_servers_of_the_users_own_are_used_and_a_token_guards_every_interface(
             try:
                 process.communicate(timeout=90)
             finally:
+                guard.cancel()
                 process.kill()
+                left = processes.stop(other.instance.folder, patience=30)
     assert process.returncode == 0
     assert not left
 
