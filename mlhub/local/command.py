@@ -53,11 +53,9 @@ def up(
     settings = settings.model_copy(update=wanted)
     check_exposure(settings)
     instance = Instance(data)
-    if foreground:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A shell that starts a program in the background has it ignore Ctrl-C unless it says otherwise.
-        signal.signal(signal.SIGINT, _interrupt)
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGHUP, _interrupt)
+        signal.signal(number, _interrupt)
     with report.progress(quiet=as_json) as say, instance.locked():
         started = lifecycle.start(instance, settings, strict=strict, say=say)
     try:

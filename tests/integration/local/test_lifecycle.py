@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -67,7 +68,8 @@ def test_a_part_that_ends_at_its_start_is_named_with_its_log_and_nothing_is_left
     assert processes.find(instance.folder) == []
 
 
-def test_a_start_that_is_interrupted_leaves_nothing(instance: Instance) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_interrupted_leaves_nothing(instance: Instance, number: signal.Signals) -> None:
     port = free_ports("a", {})["a"]
     with subprocess.Popen(
         [sys.executable, "-m", "mlhub", "up", "--port", str(port), "--data", str(instance.folder)],
@@ -80,7 +82,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(instance: Instance) -> None:
             if line.startswith("waiting for"):
                 break
         assert processes.find_watcher(instance.folder) is not None
-        process.send_signal(2)
+        process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=60)
     assert process.returncode not in (0, None)
