@@ -3,7 +3,7 @@
 import gzip
 import tarfile
 from collections.abc import Iterator
-from typing import IO, BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final, Self, cast
 
 from mlhub.common.archive import HEAD, TAR, archive_kind
 from mlhub.common.errors import UnacceptableError
@@ -58,12 +58,13 @@ class _Entry(tarfile.TarInfo):
     """A header that is either good, or the end mark, or an error; tarfile takes any bad one for the end."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Entry":
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        # The one way in for headers in every patch release of Python; `frombuf` is passed by in some.
         try:
-            return super().frombuf(buf, encoding, errors)
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] (there since 3.0)
+            raise
         except tarfile.HeaderError as error:
-            if len(buf) == tarfile.BLOCKSIZE and not any(buf):
-                raise
             raise tarfile.ReadError("A header is broken or missing.") from error
 
 
