@@ -57,6 +57,10 @@ class Call(msgspec.Struct, frozen=True):
     """Extension of the protocol on which the body depends."""
 
 
+_BREAKS: Final = 2
+"""How often a call may break its connection and still be tried again."""
+
+
 class _BrokenError(Exception):
     """The connection ended before the answer did."""
 
@@ -86,7 +90,7 @@ class ServerPool:
         """
         candidates = self._order() if address is None else [address]
         waiting = deque(candidates)
-        repeated = False
+        breaks = 0
         busy: Answer | None = None
         failure: Exception | None = None
         while waiting:
@@ -94,16 +98,19 @@ class ServerPool:
             try:
                 answer = self._try(candidate, call)
             except _BrokenError as error:
-                # A server may close a kept connection at the moment it is used, so once it is worth to
-                # repeat, on a new one. But a request that kills its server must not be put to all of them.
-                if repeated:
-                    self._lose(candidate, error)
+                # A server may close a kept connection at the moment it is used, so a new one is tried once;
+                # it may just have died, so another server is tried once. But a request that kills its
+                # server must not be put to all of them.
+                breaks += 1
+                if breaks == 1:
+                    self._transport().close()
+                    waiting.appendleft(candidate)
+                    continue
+                self._lose(candidate, error)
+                if breaks > _BREAKS or not waiting:
                     raise BackendUnreachableError(
                         f"The model server at {candidate} closed the connection without an answer."
                     ) from error
-                repeated = True
-                self._transport().close()
-                waiting.appendleft(candidate)
             except requests.ConnectionError as error:
                 self._lose(candidate, error)
                 failure = error

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
+import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
@@ -60,7 +61,7 @@ def test_a_model_is_shown_with_its_versions() -> None:
         version="2",
         meta={"a": 1},
         tags=("x", "y"),
-        versions=(VERSION,),
+        versions=(msgspec.structs.replace(VERSION, created_at=datetime.now(UTC) - timedelta(minutes=3)),),
     )
     shown = text(tables.model(model))
     for part in ("ready", "x, y", '{"a":1}', "input FP32 [n, 64]", "y INT64 [n]", "1.5 KiB", "3 min ago"):
