@@ -62,7 +62,7 @@ class _Entry(tarfile.TarInfo):
         # The one way in for headers in every patch release of Python; `frombuf` is passed by in some.
         try:
             return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] (there since 3.0)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the stubs lack it
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError("A header is broken or missing.") from error
