@@ -10,8 +10,9 @@ import statistics
 
 from benchmarks.hub import RunningHub, running_hub
 from benchmarks.wrk import Measured, load
+from mlhub.client import Client
 from mlhub.local import processes
-from mlhub.local.sample import NAME, held_out
+from mlhub.local.sample import NAME
 
 CLIENTS = (1, 16, 64, 256)
 
@@ -37,7 +38,8 @@ def main() -> None:
 
 
 def _targets(hub: RunningHub) -> dict[str, tuple[str, object]]:
-    pixels = held_out().pixels
+    with Client(hub.url) as client:
+        pixels = client.model(NAME).meta["held_out"]["pixels"]
     (deployment,) = (hub.folder / "models" / NAME).iterdir()
     port = _server_port(hub)
     infer = f"http://127.0.0.1:{port}/v2/models/{NAME}/versions/{deployment.name}/infer"

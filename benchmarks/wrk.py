@@ -48,8 +48,8 @@ def load(url: str, body: Any, clients: int, seconds: int) -> Measured:
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Measured(
         rate=float(_find(r"Requests/sec:\s+([\d.]+)", output)),
-        p50=_milliseconds(_find(r"50%\s+(\S+)", output)),
-        p99=_milliseconds(_find(r"99%\s+(\S+)", output)),
+        p50=_milliseconds(_find(r"\n +50% +(\S+)", output)),
+        p99=_milliseconds(_find(r"\n +99% +(\S+)", output)),
         errors=_errors(output),
     )
 
