@@ -49,7 +49,7 @@ $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing MLHub and what its tests need into $(VENV)"
-	@$(PIP) '.[local,sklearn,dev]'
+	@$(PIP) '.[local,all,s3,dev]'
 	@touch $@ $(VENV)/.local
 
 .PHONY: rabbitmq curl wrk
