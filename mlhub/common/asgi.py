@@ -1,62 +1,160 @@
-"""How MLHub's ASGI applications run: gunicorn, told a few things that it does otherwise by itself."""
+"""How MLHub's ASGI applications run: gunicorn watches processes, uvicorn serves in each of them."""
 
 import asyncio
+import contextlib
+import gc
 import logging
-from collections.abc import Callable
-from typing import Any, Final
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, ClassVar, Final
 
+import msgspec
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
-from gunicorn.workers.gasgi import ASGIWorker
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn_worker import UvicornWorker
 
 _KEEP_ALIVE: Final = 120
 """Seconds an idle connection is kept: longer than load balancers and workers keep theirs."""
+_SILENT: Final = 60.0
+"""Seconds a client may say nothing in the middle of a request."""
+_HEAD_BYTES: Final = 65536
+"""Bytes that a request's line and headers may have."""
+_LOOK: Final = 50
+"""Ticks of a tenth of a second between two looks for silent clients."""
 _STUCK: Final = 120
 """Seconds without a sign of life after which a process is replaced; unpickling can keep it from any."""
 _GRACE: Final = 30
 """Seconds that requests may take to end once the server was told to."""
-_PAUSE: Final = 0.1
-"""Seconds between two looks whether requests are still worked on, while the server ends."""
 
 
-class CountingApp:
-    """An ASGI application around another one that counts the requests being worked on."""
+class ListeningProtocol(HttpToolsProtocol):
+    """Gives up on clients that fall silent within a request, or never end its head."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self.running = 0
-        """Requests without a complete answer."""
+    heard = 0.0
+    """Time of the event loop at which the last bytes came."""
+    head_open = True
+    """Whether a request's head is not whole yet; true of a connection that has sent nothing, too."""
+    head_size = 0
+    """Bytes of a head that came in several pieces, as far as they are known to be part of it."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one request, or the application's life span."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        self.running += 1
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        """Begin to listen."""
+        super().connection_made(transport)
+        self.heard = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came; refuse a head that does not end."""
+        self.heard = self.loop.time()
+        was_open = self.head_open
+        super().data_received(data)
+        if was_open and self.head_open:
+            self.head_size += len(data)
+            if self.head_size > _HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(431, "head_too_large", f"The request's headers exceed {_HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        """Note that a head begins."""
+        super().on_message_begin()
+        self.head_open = True
+
+    def on_headers_complete(self) -> None:
+        """Note that it is whole."""
+        self.head_open, self.head_size = False, 0
+        super().on_headers_complete()
+
+    def is_silent(self, since: float) -> bool:
+        """Tell whether it is the client's turn, and it has said nothing since a time of the event loop."""
+        if self.heard > since or self.flow is None or self.flow.read_paused:
+            return False
+        return self.cycle is None or self.head_size > 0 or self.cycle.more_body
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the form of all errors."""
+        self._refuse(400, "bad_request", msg)
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        title = "Bad Request" if status == 400 else "Request Header Fields Too Large"  # noqa: PLR2004
+        body = msgspec.json.encode(
+            {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
+        )
+        head = (
+            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+class ListeningServer(Server):
+    """uvicorn's server, which looks for silent clients now and then, and ends as gunicorn expects."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Close the connections of clients that are silent within a request."""
+        if counter % _LOOK == 0:
+            since = asyncio.get_running_loop().time() - _SILENT
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, ListeningProtocol) and connection.is_silent(since):
+                    connection.transport.close()
+        return await super().on_tick(counter)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Have the signals to end heard; uvicorn raises them again at the end, which looks like a crash."""
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, self.handle_exit) for number in signals]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, self._quit)
         try:
-            await self._app(scope, receive, send)
+            yield
         finally:
-            self.running -= 1
+            for number, handler in zip(signals, before, strict=True):
+                signal.signal(number, handler)
 
-
-class LeavingWorker(ASGIWorker):
-    """gunicorn's worker, which leaves idle connections when it ends instead of waiting for their clients."""
-
-    asgi: CountingApp
-
-    def handle_exit_signal(self) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Finish the requests at hand, then go."""
-        if self.alive:
-            super().handle_exit_signal()
-            self._leaving = self.loop.create_task(self._leave())
+        del sig, frame
+        self.should_exit = True
 
-    async def _leave(self) -> None:
-        # A request may be on its way on a connection that looks idle, so one look is not enough.
-        quiet = 0
-        while quiet < 2:  # noqa: PLR2004
-            await asyncio.sleep(_PAUSE)
-            quiet = 0 if self.asgi.running else quiet + 1
-        self.handle_quit_signal()
+    def _quit(self) -> None:
+        self.should_exit = self.force_exit = True
+
+
+class ServingWorker(UvicornWorker):
+    """One process under gunicorn."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "uvloop",
+        "http": ListeningProtocol,
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": _GRACE,
+    }
+
+    config: Config
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Its lines go the way of all others; those that tell of each start and stop are gunicorn's already.
+        log = logging.getLogger("uvicorn.error")
+        log.propagate = True
+        log.setLevel(logging.WARNING)
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        # What is there now stays for the life of the process: collections need not look at it again.
+        gc.collect()
+        gc.freeze()
+        server = ListeningServer(self.config)
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            # Tells gunicorn not to try again and again.
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
 class RootLog(Logger):
@@ -76,7 +174,7 @@ class AsgiServer(BaseApplication):
         self._settings: dict[str, Any] = {
             "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             "workers": processes,
-            "worker_class": LeavingWorker,
+            "worker_class": ServingWorker,
             "logger_class": RootLog,
             "errorlog": None,
             "loglevel": logging.getLevelName(logging.getLogger().level).lower(),
@@ -85,8 +183,6 @@ class AsgiServer(BaseApplication):
             "timeout": _STUCK,
             "graceful_timeout": _GRACE,
             "control_socket_disable": True,
-            # Its parser in C (gunicorn_h1c 0.6.9) drops large requests that follow others on a connection.
-            "http_parser": "python",
         }
         super().__init__()
 
@@ -95,7 +191,7 @@ class AsgiServer(BaseApplication):
         for name, value in self._settings.items():
             self.cfg.set(name, value)
 
-    def load(self) -> CountingApp:
+    def load(self) -> Any:
         """Build the application, in the process that serves it."""
         logging.captureWarnings(capture=True)
-        return CountingApp(self._create())
+        return self._create()
