@@ -29,12 +29,10 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev rabbitmq wrk ## measure the figures of the documentation
-	$(BIN)/python -m benchmarks.predict
-	$(BIN)/python -m benchmarks.footprint
+	$(BIN)/python -m benchmarks
 
 bench-quick: $(VENV)/.dev rabbitmq wrk ## the same, in less than three minutes
-	$(BIN)/python -m benchmarks.predict --seconds 3 --rounds 2
-	$(BIN)/python -m benchmarks.footprint --quick
+	$(BIN)/python -m benchmarks --quick
 
 # Debian has the part of Python that makes virtual environments in a package of its own.
 $(VENV)/bin/python:

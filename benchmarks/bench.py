@@ -1,0 +1,149 @@
+"""A run in progress: what it was told, what it found, and how far it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+
+from benchmarks.contestants.base import Contestant, Running
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import Load, load, once
+from benchmarks.measure import metered
+from benchmarks.results import Fact, Run, Sample
+from benchmarks.workspace import Workspace
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is told."""
+
+    rounds: int = 3
+    seconds: float = 5
+    """Length of one measurement."""
+    warm_up: float = 2
+    """Seconds of load before the first one, after each start."""
+    clients: tuple[int, ...] = (1, 4, 16, 64, 256, 1024)
+    quick: bool = False
+    """Whether all of it may take three minutes only."""
+    contestants: tuple[str, ...] = ()
+    """Names of the only ones wanted; none means all."""
+    steady: float = 300
+    """Seconds of steady load."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One thing to measure of a contestant that runs."""
+
+    name: str
+    """What is varied, such as the number of clients."""
+    clients: int
+    request: str
+    """Which of the contestant's requests."""
+
+
+class Bench:
+    """What scenarios measure with."""
+
+    def __init__(
+        self, options: Options, workspace: Workspace, run: Run, progress: Callable[[str, float], None]
+    ) -> None:
+        self.options = options
+        self.workspace = workspace
+        self.run = run
+        self._progress = progress
+
+    def available(self, contestants: Sequence[Contestant]) -> list[Contestant]:
+        """Return those that are wanted and installed; the others are noted."""
+        found = []
+        for contestant in contestants:
+            if self.options.contestants and contestant.name not in self.options.contestants:
+                continue
+            missing = contestant.missing()
+            if missing is None:
+                found.append(contestant)
+                continue
+            self.run.skipped[contestant.title] = missing
+        return found
+
+    def compare(
+        self,
+        scenario: str,
+        contestants: Sequence[Contestant],
+        points: Sequence[Point],
+        rounds: int | None = None,
+    ) -> None:
+        """Measure all points of all contestants in rounds.
+
+        In each round the contestants take turns, in an order that shifts; one runs alone, is started for its
+        turn, warmed up and ended after it. So a change of the machine's speed meets all alike, and none is
+        disturbed by another.
+        """
+        count = self.options.rounds if rounds is None else rounds
+        for number in range(count):
+            shift = number % max(1, len(contestants))
+            for contestant in (*contestants[shift:], *contestants[:shift]):
+                label = f"{scenario}: {contestant.title}, round {number + 1} of {count}"
+                self.tell(f"{label}: starting")
+                with self._turn(contestant) as running:
+                    if running is None:
+                        continue
+                    self._warm(running, points)
+                    for point in points:
+                        self.tell(f"{label}: {point.name}")
+                        self.measure(scenario, contestant.title, running, point, number + 1)
+
+    def measure(
+        self,
+        scenario: str,
+        title: str,
+        running: Running,
+        point: Point,
+        number: int = 1,
+        seconds: float | None = None,
+    ) -> Load:
+        """Measure one point once."""
+        with metered(running.parts) as meter:
+            measured = load(
+                running.origin,
+                running.requests[point.request],
+                point.clients,
+                seconds or self.options.seconds,
+            )
+        self.run.samples.append(
+            Sample(
+                scenario=scenario,
+                contestant=title,
+                point=point.name,
+                clients=point.clients,
+                round=number,
+                load=measured,
+                usage=meter.usage,
+            )
+        )
+        self._progress("", seconds or self.options.seconds)
+        return measured
+
+    def note(self, scenario: str, name: str, value: float, unit: str) -> None:
+        """Keep a figure that is no load."""
+        self.run.facts.append(Fact(scenario=scenario, name=name, value=value, unit=unit))
+
+    def tell(self, what: str) -> None:
+        """Say what is being done."""
+        self._progress(what, 0)
+
+    @contextmanager
+    def _turn(self, contestant: Contestant) -> Iterator[Running | None]:
+        """Run a contestant; one that cannot be started is noted, and the others go on."""
+        with ExitStack() as stack:
+            try:
+                running = stack.enter_context(contestant.running())
+            except BenchmarkError as error:
+                self.run.skipped[contestant.title] = str(error)
+                yield None
+                return
+            yield running
+
+    def _warm(self, running: Running, points: Sequence[Point]) -> None:
+        for request in dict.fromkeys(point.request for point in points):
+            # A wrong answer would make a fast server of any.
+            once(running.origin, running.requests[request][0])
+            load(running.origin, running.requests[request], 16, self.options.warm_up)

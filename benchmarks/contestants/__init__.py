@@ -1,0 +1,1 @@
+"""What is compared: one module each, with how it is started and asked."""

@@ -1,0 +1,1 @@
+"""What a run found, for people: tables, charts and the page of the documentation."""

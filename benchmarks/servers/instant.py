@@ -1,0 +1,58 @@
+"""The hub's own API, with a gateway that answers at once: what HTTP, JSON and the checks alone allow.
+
+Started as `python -m benchmarks.servers.instant`, with the settings of a hub whose database runs.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mlhub.api import app
+from mlhub.api.gateway.group import Answer, Target
+from mlhub.common import logs
+from mlhub.common.asgi import AsgiServer
+from mlhub.common.rows import Rows
+from mlhub.common.settings import Settings, load_settings
+
+
+class InstantGateway:
+    """Stands in for the gateway: every row is an eight."""
+
+    reachable = True
+
+    def __init__(self, settings: Settings) -> None:
+        del settings
+
+    def start(self) -> None:
+        """Connect to nothing."""
+
+    def stop(self) -> None:
+        """Leave nothing."""
+
+    async def predict(self, target: Target, rows: Rows, wait: float) -> Answer:
+        """Answer, after one turn of the event loop as a real answer takes at least."""
+        del target, wait
+        await asyncio.sleep(0)
+        outputs: Mapping[str, Any] = {"predict": np.full(rows.count, 8)}
+        return Answer(dict(outputs), {"predict": "INT64"}, 0.0, 0.0)
+
+
+def _create(settings: Settings) -> Any:
+    vars(app)["Gateway"] = InstantGateway
+    return app.create_app(settings)
+
+
+def main() -> None:
+    """Serve on the address that the settings name."""
+    settings = load_settings()
+    logs.configure("text", "INFO")
+    server = AsgiServer(
+        "instant", lambda: _create(settings), host=settings.host, port=settings.port, processes=1
+    )
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
