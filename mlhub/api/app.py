@@ -58,7 +58,7 @@ class Lifespan:
     async def process_shutdown(self, scope: Any, event: Any) -> None:
         """Close the connections."""
         del scope, event
-        await asyncio.to_thread(self._gateway.stop)
+        await self._gateway.stop()
         await asyncio.to_thread(self._indexes.stop)
 
 

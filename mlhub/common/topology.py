@@ -1,5 +1,7 @@
 """The names of the wire, once: queues, exchange, tasks, and the Celery settings both ends share."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +33,10 @@ PREDICT_MAX_LENGTH: Final = 2000
 """Batches that may wait in a predict queue; beyond that publishers are refused."""
 DELIVERY_LIMIT: Final = 5
 """How often a job's message may be delivered before it goes to `DEAD`."""
+
+TRANSIENT: Final = 1
+PERSISTENT: Final = 2
+"""AMQP's delivery modes: gone with the broker, or kept on its disk."""
 
 SERIALIZER: Final = "mlhub-msgpack"
 CONTENT_TYPE: Final = "application/x-msgpack"
@@ -76,6 +82,39 @@ def jobs_queue(backend: str) -> Queue:
             "x-dead-letter-exchange": DEAD.exchange.name,
         },
     )
+
+
+def task_headers(identity: str, task: str, expires_in: float | None) -> dict[str, Any]:
+    """Return the headers of a task message: Celery's protocol 2, as `app.amqp.as_task_v2` makes them.
+
+    Texts of the arguments stay empty: computing them from tensors would cost more than all the rest.
+    """
+    expires = None if expires_in is None else datetime.now(UTC) + timedelta(seconds=expires_in)
+    return {
+        "lang": "py",
+        "task": task,
+        "id": identity,
+        "root_id": identity,
+        "parent_id": None,
+        "group": None,
+        "shadow": None,
+        "eta": None,
+        "expires": None if expires is None else expires.isoformat(),
+        "retries": 0,
+        "timelimit": [None, None],
+        "argsrepr": "",
+        "kwargsrepr": "",
+        "ignore_result": expires_in is None,
+    }
+
+
+def task_body(arguments: Sequence[Any]) -> bytes:
+    """Return the body of a task message: its arguments, in protocol 2 of Celery."""
+    return _ENCODER.encode((arguments, {}, _NOTHING_AFTER))
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_NOTHING_AFTER: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 def celery_app(broker_url: str, **options: Any) -> Celery:

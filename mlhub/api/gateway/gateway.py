@@ -41,9 +41,9 @@ class Gateway:
         self._wait_for_broker()
         self._link.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Close the connection; what still waits gets no answer."""
-        self._link.stop()
+        await self._link.stop()
 
     @property
     def reachable(self) -> bool:

@@ -42,7 +42,7 @@ class Events(Protocol):
         """The link is up; replies to what was published before will not come."""
 
     def disconnected(self) -> None:
-        """The link is down; what was not published by now is dropped."""
+        """The link is down; what is published before it is up again is dropped."""
 
     def blocked(self, blocked: bool) -> None:  # noqa: FBT001 (an event, told by position like the others)
         """The broker takes no messages, short of memory or disk; or it does again."""

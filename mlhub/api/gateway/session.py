@@ -1,46 +1,54 @@
-"""One connection to RabbitMQ, from its first declaration to its loss."""
+"""One connection to RabbitMQ, from its declaration to its loss."""
 
-import os
-import select
-from collections import deque
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
+from amqp import spec
+from amqp.basic_message import Message as Content
 from celery import Celery
-from kombu.connection import Connection
 from kombu.entity import Queue
-from kombu.messaging import Producer
 
 from mlhub.api.gateway.message import Events, Message, Reply
+from mlhub.api.gateway.stream import Stream
 from mlhub.common import topology
 
-_TICK: Final = 1.0
-"""Seconds between two looks at the heartbeat when nothing else happens."""
-_TRANSIENT: Final = 1
-_PERSISTENT: Final = 2
+_HEARTBEAT: Final = 10
+"""Seconds; a broker that says nothing for two of them is gone."""
+_CONNECT: Final = 4
+"""Seconds one attempt to connect may take."""
 _REPLY: Final = msgspec.msgpack.Decoder(Reply)
 
 
 class Session:
-    """Publishes with confirms and consumes replies, on one connection and in one thread.
+    """Publishes with confirms and consumes replies.
 
-    Confirms are taken as they come: publishing never waits for the broker's answer.
+    It is made in a thread, since declaring waits for the broker; from `attach` on it belongs to the event
+    loop, where neither publishing nor its confirms wait for anything.
     """
 
-    def __init__(
-        self,
-        app: Celery,
-        connection: Connection,
-        queues: Iterable[Queue],
-        report: Callable[..., None],
-        events: Events,
-    ) -> None:
-        self._app = app
-        self._report = report
+    def __init__(self, app: Celery, queues: Iterable[Queue], events: Events) -> None:
         self._events = events
-        self._amqp: Any = connection.connection
-        channel: Any = connection.default_channel
+        self._connection = app.connection_for_write(
+            heartbeat=_HEARTBEAT,
+            connect_timeout=_CONNECT,
+            transport_options={
+                "on_blocked": lambda _reason: events.blocked(True),  # noqa: FBT003
+                "on_unblocked": lambda: events.blocked(False),  # noqa: FBT003
+            },
+        )
+        try:
+            self._declare(queues)
+        except BaseException:
+            self._connection.release()
+            raise
+        self._stream: Stream | None = None
+        self._tag = 0
+        self._unconfirmed: dict[int, str] = {}
+
+    def _declare(self, queues: Iterable[Queue]) -> None:
+        channel: Any = self._connection.default_channel
         topology.EXCHANGE(channel).declare()
         topology.DEAD(channel).declare()
         for queue in queues:
@@ -52,87 +60,65 @@ class Session:
         channel.confirm_select()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
-        self._producer = Producer(channel, exchange=topology.EXCHANGE, auto_declare=False)
-        self._tag = 0
-        self._unconfirmed: dict[int, str] = {}
+        self._channel = channel
 
-    def serve(self, outbox: deque[Message], wake: int, flush: Callable[[], None]) -> None:
-        """Work until the connection fails or `wake` is signalled with `None` in the outbox.
+    def attach(self, lost: Callable[[Exception], None]) -> None:
+        """Have the running event loop work the connection; `lost` is told when it is gone."""
+        self._stream = Stream(self._connection.connection, lost)
 
-        Args:
-            outbox: messages to publish.
-            wake: event file descriptor that is signalled when the outbox has grown.
-            flush: hands the reports of one wake-up to the event loop.
-        """
-        poll = select.epoll()
-        try:
-            poll.register(wake, select.EPOLLIN)
-            poll.register(self._amqp.sock, select.EPOLLIN)
-            while True:
-                ready = {descriptor for descriptor, _ in poll.poll(_TICK)}
-                if wake in ready:
-                    os.eventfd_read(wake)
-                    while outbox:
-                        message = outbox.popleft()
-                        if message is STOP:
-                            return
-                        self._publish(message)
-                self._drain()
-                self._amqp.heartbeat_tick()
-                flush()
-        finally:
-            poll.close()
+    def detach(self) -> None:
+        """Say goodbye, unless it is lost, and take it from the event loop."""
+        stream, self._stream = self._stream, None
+        if stream is not None and stream.is_open:
+            with contextlib.suppress(*self._connection.connection_errors):
+                self._connection.connection.send_method(spec.Connection.Close, "BsBB", (0, "", 0, 0))
+            stream.close()
 
-    def _publish(self, message: Message) -> None:
-        # Empty representations: computing them from tensors would cost more than the rest together.
-        task = self._app.amqp.as_task_v2(
-            message.id,
-            message.task,
-            message.arguments,
-            expires=message.expires_in,
-            reply_to=self._reply_to if message.expires_in is not None else None,
-            argsrepr="",
-            kwargsrepr="",
-            ignore_result=message.expires_in is None,
+    def close(self) -> None:
+        """Drop the connection; RabbitMQ removes the reply queue with it."""
+        self._connection.collect()
+
+    def publish(self, message: Message) -> None:
+        """Send a message; what becomes of it is told as an event."""
+        for_reply = message.expires_in is not None
+        properties: dict[str, Any] = {"correlation_id": message.id}
+        if message.expires_in is not None:
+            properties |= {
+                "reply_to": self._reply_to,
+                "expiration": str(int(message.expires_in * 1000)),
+            }
+        content = Content(
+            topology.task_body(message.arguments),
+            content_type=topology.CONTENT_TYPE,
+            content_encoding="binary",
+            delivery_mode=topology.TRANSIENT if for_reply else topology.PERSISTENT,
+            application_headers=topology.task_headers(message.id, message.task, message.expires_in),
+            **properties,
         )
         self._tag += 1
         self._unconfirmed[self._tag] = message.id
-        self._producer.publish(
-            task.body,
-            routing_key=message.queue,
-            serializer=topology.SERIALIZER,
-            headers=task.headers,
-            delivery_mode=_TRANSIENT if message.expires_in is not None else _PERSISTENT,
-            expiration=message.expires_in,
-            **task.properties,
-        )
-
-    def _drain(self) -> None:
-        """Read everything that has come, without waiting for more."""
         try:
-            while True:
-                self._amqp.drain_events(timeout=0)
-        except TimeoutError:
-            pass
+            # The channel's own `basic_publish` looks for incoming frames first, which the stream does here.
+            arguments = (0, topology.EXCHANGE.name, message.queue, False, False)
+            self._channel.send_method(spec.Basic.Publish, "Bssbb", arguments, content)
+        except (*self._connection.connection_errors, AttributeError) as error:
+            # py-amqp raises the latter on a connection that has just been lost.
+            if self._stream is not None:
+                self._stream.fail(error)
 
     def _on_reply(self, message: Any) -> None:
-        reply = _REPLY.decode(message.body)
-        self._report(self._events.replied, message.properties["correlation_id"], reply)
+        self._events.replied(message.properties["correlation_id"], _REPLY.decode(message.body))
 
     def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 (amqp calls it so)
         for identity in self._settle(tag, multiple=multiple):
-            self._report(self._events.confirmed, identity)
+            self._events.confirmed(identity)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 (amqp calls it so)
         for identity in self._settle(tag, multiple=multiple):
-            self._report(self._events.refused, identity)
+            self._events.refused(identity)
 
     def _settle(self, tag: int, *, multiple: bool) -> list[str]:
         if not multiple:
             return [self._unconfirmed.pop(tag)]
         settled = [earlier for earlier in self._unconfirmed if earlier <= tag]
         return [self._unconfirmed.pop(earlier) for earlier in settled]
-
-
-STOP: Final = Message("", "", "", (), None)
-"""Put in the outbox to end a session."""
