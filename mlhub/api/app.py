@@ -29,6 +29,7 @@ from mlhub.api.services.predictions import PredictionService
 from mlhub.api.services.routes import RouteCache, RouteService
 from mlhub.api.services.uploads import UploadService
 from mlhub.common.settings import Settings
+from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.database import check, connect
 from mlhub.storage.directory import DirectoryBundleStore
@@ -69,7 +70,8 @@ def create_app(settings: Settings) -> BodyWatch:
     versions = VersionStore(database)
     predictions = PredictionStore(database, timedelta(seconds=settings.prediction_ttl))
     bundles = DirectoryBundleStore(settings.bundles)
-    catalogue = Catalogue(models, versions, bundles)
+    cards = CardStore(database)
+    catalogue = Catalogue(models, versions, bundles, cards)
     gateway = Gateway(settings)
     indexes = IndexKeeper([models.create_indexes, versions.create_indexes, predictions.create_indexes])
 

@@ -45,6 +45,8 @@ def version(item: Version) -> dict[str, Any]:
         "signature": item.signature,
         "labels": item.labels,
         "bundle": item.bundle,
+        "steps": item.steps,
+        "example_output": None if item.example_output is None else msgspec.Raw(item.example_output.encode()),
         "created_at": item.created_at,
         "ready_at": item.ready_at,
     }

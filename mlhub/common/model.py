@@ -78,6 +78,23 @@ class Bundle(msgspec.Struct, frozen=True):
     """Name offered to those who download it."""
 
 
+class StepState(StrEnum):
+    """Where one step of validation stands."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class ValidationStep(msgspec.Struct, frozen=True):
+    """One step of a version's validation, in its last attempt."""
+
+    name: str
+    state: StepState
+    seconds: float | None = None
+    """How long it took; nothing while it runs."""
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a model."""
 
@@ -103,6 +120,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """What the model server declares; known once ready."""
     labels: tuple[str, ...] = ()
     """Names of the classes, from the bundle's `mlhub.json`."""
+    steps: tuple[ValidationStep, ...] = ()
+    """The steps of validation that were begun, in their order."""
+    example_output: str | None = None
+    """What it answered to its example input during validation, as JSON text; nothing without an example."""
+    card: bool = False
+    """Whether its bundle has a README, which is kept as its card."""
     attempts: int = 0
     """How often a job began to work on it."""
     lease_until: datetime | None = None

@@ -5,6 +5,7 @@ import msgspec
 from mlhub.common.errors import NotFoundError, PreconditionFailedError
 from mlhub.common.model import Version, summarise
 from mlhub.storage.bundles import BundleStore
+from mlhub.storage.cards import CardStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.versions import VersionStore
 
@@ -12,10 +13,13 @@ from mlhub.storage.versions import VersionStore
 class Catalogue:
     """Keeps summaries in entries equal to what their versions add up to; clears removed versions away."""
 
-    def __init__(self, models: ModelStore, versions: VersionStore, bundles: BundleStore) -> None:
+    def __init__(
+        self, models: ModelStore, versions: VersionStore, bundles: BundleStore, cards: CardStore
+    ) -> None:
         self._models = models
         self._versions = versions
         self._bundles = bundles
+        self._cards = cards
 
     def refresh(self, name: str) -> None:
         """Bring an entry's summary up to date; safe to call at any time, from any process.
@@ -41,6 +45,7 @@ class Catalogue:
     def forget(self, version: Version) -> None:
         """Drop a removed version's record, and its bundle when no other version has the same."""
         self.release_bundle(version.bundle.sha256)
+        self._cards.forget(version.deployment)
         self._versions.forget(version.deployment)
 
     def release_bundle(self, sha256: str) -> None:

@@ -1,15 +1,16 @@
 """The versions of models, each changing state by compare-and-set."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from mlhub.common.errors import ConflictError, NotFoundError
-from mlhub.common.model import TRANSITIONS, Version, VersionState
+from mlhub.common.model import TRANSITIONS, ValidationStep, Version, VersionState
 from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
 
 
@@ -103,6 +104,26 @@ class VersionStore:
         compare_and_set(
             self._versions, deployment, {}, {"$set": {"lease_until": None, "published_at": now()}}
         )
+
+    @translated()
+    def renew(self, version: Version, lease: timedelta) -> bool:
+        """Prolong the claim that gave `version`; tell whether it still was in force."""
+        return self._claimed(version, {"lease_until": now() + lease})
+
+    @translated()
+    def note_steps(self, version: Version, steps: Sequence[ValidationStep]) -> bool:
+        """Write down how far the job that claimed `version` is; tell whether it still is that job's."""
+        return self._claimed(version, {"steps": msgspec.to_builtins(list(steps))})
+
+    def _claimed(self, version: Version, values: Document) -> bool:
+        """Set values unless another job claimed the version since, or it was removed."""
+        held = {"state": version.state, "attempts": version.attempts}
+        return compare_and_set(self._versions, version.deployment, held, {"$set": values})
+
+    @translated()
+    def conclude(self, version: Version, state: VersionState, **fields: Any) -> bool:
+        """End the work of the job that claimed `version`; tell whether it still was that job's."""
+        return self._claimed(version, {"state": state, "lease_until": None, **fields})
 
     @translated()
     def change(self, deployment: str, state: VersionState, **fields: Any) -> bool:

@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 from mlhub.common import topology
 from mlhub.common.errors import UnavailableError
 from mlhub.common.settings import Settings, SettingsError
+from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.database import connect
 from mlhub.storage.directory import DirectoryBundleStore
@@ -27,7 +28,7 @@ from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.records import Records
 from mlhub.workers.removal import RemovalJob
 from mlhub.workers.sweeper import Publish, Sweeper, Waiting
-from mlhub.workers.validation import BundleRules, ValidationJob
+from mlhub.workers.validation.job import BundleRules, ValidationJob
 
 Kind = Literal["predict", "jobs"]
 """The two pools of a backend."""
@@ -67,23 +68,27 @@ def _add_jobs(app: Celery, settings: Settings, adapter: BackendAdapter) -> None:
     models = ModelStore(database)
     versions = VersionStore(database)
     bundles = DirectoryBundleStore(settings.bundles)
+    cards = CardStore(database)
     records = Records(
         versions=versions,
         predictions=PredictionStore(database, timedelta(seconds=settings.prediction_ttl)),
-        catalogue=Catalogue(models, versions, bundles),
+        catalogue=Catalogue(models, versions, bundles, cards),
         bundles=bundles,
+        cards=cards,
     )
     policy = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.lease))
+    claims = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.claim))
     rules = BundleRules(
         UnpackLimits(settings.max_unpacked_bytes, settings.max_unpacked_files, settings.max_unpacked_ratio),
         allow_pickles=settings.allow_pickles,
         work=Path(settings.run_dir) / "work",
+        step_timeout=settings.step_timeout,
     )
     tasks.register_jobs(
         app,
         PredictionJob(records.predictions, adapter, policy, settings.max_prediction_bytes),
-        ValidationJob(records, models, adapter, policy, rules),
-        RemovalJob(records, adapter, policy),
+        ValidationJob(records, models, adapter, claims, rules),
+        RemovalJob(records, adapter, claims),
     )
     sweeper = Sweeper(records, _publisher(app), _counter(app), settings.sweep_interval)
     # Weak references would let the sweeper go at once; the closures live as long as the process.

@@ -3,6 +3,7 @@
 import msgspec
 
 from mlhub.storage.bundles import BundleStore
+from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.versions import VersionStore
@@ -15,3 +16,4 @@ class Records(msgspec.Struct, frozen=True):
     predictions: PredictionStore
     catalogue: Catalogue
     bundles: BundleStore
+    cards: CardStore

@@ -6,6 +6,7 @@ from mlhub.common.errors import MLHubError
 from mlhub.common.model import VersionState
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.attempts import AttemptPolicy
+from mlhub.workers.lease import renewed
 from mlhub.workers.records import Records
 
 _LOG = logging.getLogger(__name__)
@@ -24,8 +25,10 @@ class RemovalJob:
         version = self._records.versions.claim(deployment, self._policy.lease)
         if version is None or version.state is not VersionState.REMOVING:
             return
+        lease = self._policy.lease
         try:
-            self._adapter.undeploy(version.model, deployment)
+            with renewed(lambda: self._records.versions.renew(version, lease), lease):
+                self._adapter.undeploy(version.model, deployment)
         except MLHubError as error:
             _LOG.warning("version %s could not be taken from its server yet: %s", deployment, error)
             self._records.versions.release(deployment)

@@ -9,7 +9,7 @@ from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.batch import run_batch
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.removal import RemovalJob
-from mlhub.workers.validation import ValidationJob
+from mlhub.workers.validation.job import ValidationJob
 
 
 def register_predict(app: Celery, adapter: BackendAdapter) -> None:

@@ -60,13 +60,20 @@ class UnpackLimits(msgspec.Struct, frozen=True):
     """Times the archive's own size, beyond a size that is harmless anyway."""
 
 
-def unpack(source: BinaryIO, target: Path, limits: UnpackLimits) -> None:
+def _no_limit() -> None:
+    pass
+
+
+def unpack(
+    source: BinaryIO, target: Path, limits: UnpackLimits, check: Callable[[], None] = _no_limit
+) -> None:
     """Unpack a tar, tar.gz or zip, with flat memory.
 
     Args:
         source: the archive; it must be seekable.
         target: an existing, empty folder.
         limits: how much it may unpack to.
+        check: called between pieces of work; what it raises ends the unpacking.
 
     Raises:
         UnacceptableError: it is no archive, broken, or holds what no bundle may; `target` is empty then.
@@ -74,13 +81,13 @@ def unpack(source: BinaryIO, target: Path, limits: UnpackLimits) -> None:
     """
     try:
         with _translated():
-            _unpack(source, target, limits)
+            _unpack(source, target, limits, check)
     except BaseException:
         _clear(target)
         raise
 
 
-def _unpack(source: BinaryIO, target: Path, limits: UnpackLimits) -> None:
+def _unpack(source: BinaryIO, target: Path, limits: UnpackLimits, check: Callable[[], None]) -> None:
     size = source.seek(0, io.SEEK_END)
     source.seek(0)
     kind = archive_kind(source.read(HEAD))
@@ -98,9 +105,10 @@ def _unpack(source: BinaryIO, target: Path, limits: UnpackLimits) -> None:
                 f"The bundle holds more than {limits.max_files} files; leave out what is not needed.",
                 code="too_many_files",
             )
+        check()
         path = safe_path(member)
         try:
-            written += _write(member, target / path, allowed - written)
+            written += _write(member, target / path, allowed - written, check)
         except _DUPLICATE:
             raise refused(
                 member.name, "is there twice; pack it again with each name once", "duplicate_member"
@@ -113,7 +121,7 @@ def _unpack(source: BinaryIO, target: Path, limits: UnpackLimits) -> None:
             )
 
 
-def _write(member: Member, path: Path, room: int) -> int:
+def _write(member: Member, path: Path, room: int, check: Callable[[], None]) -> int:
     """Write one member and return its bytes; what is larger than `room` is not written to its end."""
     if member.content is None:
         path.mkdir(parents=True, exist_ok=True)
@@ -126,6 +134,7 @@ def _write(member: Member, path: Path, room: int) -> int:
         while written <= room and (piece := member.content.read(_PIECE)):
             file.write(piece)
             written += len(piece)
+            check()
     return written
 
 

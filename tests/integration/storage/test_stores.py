@@ -13,6 +13,7 @@ from mlhub.common import tensor
 from mlhub.common.errors import ConflictError, NotFoundError, PreconditionFailedError, UnavailableError
 from mlhub.common.model import Bundle, Model, ModelState, ModelType, Version, VersionState
 from mlhub.common.prediction import Prediction, PredictionStatus
+from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.database import check, connect, now
 from mlhub.storage.directory import DirectoryBundleStore
@@ -39,7 +40,7 @@ def stores(database: Any, tmp_path: Any) -> Iterator[Stores]:
     for store in (models, versions, predictions):
         store.create_indexes()
     bundles = DirectoryBundleStore(tmp_path)
-    yield Stores(models, versions, predictions, Catalogue(models, versions, bundles), bundles)
+    yield Stores(models, versions, predictions, Catalogue(models, versions, bundles, CardStore(db)), bundles)
     db.client.close()
 
 
