@@ -18,6 +18,8 @@ from mlhub.common.tensor import DTYPES, Array, Tensor
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 BINARY_EXTENSION: Final = "binary_tensor_data"
 """Name under which a server lists the extension in `GET /v2`."""
+LAZY_EXTENSION: Final = "load_on_first_use"
+"""Name under which MLHub's own servers list that every version in their index can be asked at once."""
 BINARY_TYPE: Final = "application/octet-stream"
 JSON_TYPE: Final = "application/json"
 

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,44 +17,15 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from mlhub.common.backend import MIB, BackendName, BackendSettings, Count, Seconds
 from mlhub.common.errors import MLHubError
 from mlhub.common.model import ModelType
-
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-
-MIB = 1024 * 1024
 
 
 class SettingsError(MLHubError):
     """The hub's own settings are wrong; said when a process starts."""
 
     code = "bad_settings"
-
-
-class BackendSettings(BaseModel):
-    """One backend: a kind of model server, and how to reach it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    protocol: Literal["oip"] = "oip"
-    """Protocol its servers speak; names the adapter."""
-    addresses: tuple[str, ...] = ("http://127.0.0.1:8191",)
-    """Base addresses of its servers; any of them can serve any model of the backend."""
-    types: tuple[ModelType, ...] = ()
-    """Model types it serves by default."""
-    repository: Path | None = None
-    """Folder in which its servers look for models, as the job pool sees it."""
-    timeout: Seconds = 30.0
-    """Seconds one predict call may take."""
-    load_timeout: Seconds = 120.0
-    """Seconds loading a model may take."""
-    batch_rows: Count = 128
-    """Rows one batch may hold."""
-    batch_bytes: Count = MIB
-    """Bytes of tensors one batch may hold; a larger single request goes alone."""
-    slots: Count = 4
-    """Batches of one model that an API process keeps in flight."""
 
 
 class Settings(BaseSettings):
@@ -86,7 +57,7 @@ class Settings(BaseSettings):
     """How log lines look."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    backends: dict[str, BackendSettings] = Field(
+    backends: dict[BackendName, BackendSettings] = Field(
         default_factory=lambda: {"sklearn": BackendSettings(types=(ModelType.SKLEARN,))}
     )
     """Backends by name."""

@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from mlhub.common.settings import BackendSettings, Settings
+from mlhub.common.backend import BackendSettings
+from mlhub.common.settings import Settings
 from mlhub.local.database import EmbeddedDatabase
 from mlhub.local.errors import MissingError
 from mlhub.local.frameworks import installed

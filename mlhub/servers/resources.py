@@ -69,7 +69,7 @@ class ServerResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Tell name, version and extensions."""
         del req
-        extensions = (oip.BINARY_EXTENSION, REPOSITORY_EXTENSION)
+        extensions = (oip.BINARY_EXTENSION, REPOSITORY_EXTENSION, oip.LAZY_EXTENSION)
         resp.data = msgspec.json.encode(ServerMetadata("mlhub", mlhub.__version__, extensions))
 
 

@@ -59,11 +59,12 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         tasks.register_predict(app, adapter)
     else:
         app.steps["consumer"].add(DeadLetters)
-        _add_jobs(app, settings, adapter)
+        _add_jobs(app, settings, backend, adapter)
     return app
 
 
-def _add_jobs(app: Celery, settings: Settings, adapter: BackendAdapter) -> None:
+def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAdapter) -> None:
+    pickles = settings.backends[backend].allow_pickles
     database = connect(settings.mongodb_url, settings.database)
     models = ModelStore(database)
     versions = VersionStore(database)
@@ -80,7 +81,7 @@ def _add_jobs(app: Celery, settings: Settings, adapter: BackendAdapter) -> None:
     claims = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.claim))
     rules = BundleRules(
         UnpackLimits(settings.max_unpacked_bytes, settings.max_unpacked_files, settings.max_unpacked_ratio),
-        allow_pickles=settings.allow_pickles,
+        allow_pickles=settings.allow_pickles if pickles is None else pickles,
         work=Path(settings.run_dir) / "work",
         step_timeout=settings.step_timeout,
     )

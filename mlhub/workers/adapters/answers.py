@@ -12,12 +12,16 @@ from mlhub.common.errors import (
     BackendUnreachableError,
     NotDeployedError,
 )
-from mlhub.workers.adapters.servers import Answer
+from mlhub.workers.adapters.connection import Answer
 
 _LONGEST: Final = 2000
 """Characters of a server's own words that are passed on."""
 
+_TRACE: Final = "Traceback (most recent call last)"
+_LOGIN: Final = "The model server does not let the hub in; whoever runs the hub sets 'credentials': "
 _MEANINGS: Final[dict[int, tuple[type[BackendError], str]]] = {
+    HTTPStatus.UNAUTHORIZED: (BackendError, _LOGIN),
+    HTTPStatus.FORBIDDEN: (BackendError, _LOGIN),
     HTTPStatus.NOT_FOUND: (NotDeployedError, "The model server does not have this version: "),
     HTTPStatus.REQUEST_TIMEOUT: (BackendTimeoutError, "The model server was too slow: "),
     HTTPStatus.GATEWAY_TIMEOUT: (BackendTimeoutError, "The model server was too slow: "),
@@ -45,13 +49,13 @@ def checked(answer: Answer) -> Answer:
     """
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         return answer
-    words = _words(answer)
+    said = words(answer)
     if answer.status in _MEANINGS:
         family, before = _MEANINGS[answer.status]
-        raise family(before + words)
+        raise family(before + said)
     if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise BackendRefusedError(words)
-    raise BackendError(f"The model server failed with status {answer.status}: {words}")
+        raise BackendRefusedError(said)
+    raise BackendError(f"The model server failed with status {answer.status}: {said}")
 
 
 def garbage(answer: Answer) -> BackendError:
@@ -61,11 +65,15 @@ def garbage(answer: Answer) -> BackendError:
     )
 
 
-def _words(answer: Answer) -> str:
-    """Return what the server says is wrong, as one line of bearable length."""
+def words(answer: Answer) -> str:
+    """Return what the server says is wrong, as one clean line of bearable length."""
     try:
-        text = msgspec.json.decode(answer.body, type=_Refusal).error
+        text = answer.conceal(msgspec.json.decode(answer.body, type=_Refusal).error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        text = answer.body[: 4 * _LONGEST].decode("utf-8", "replace")
-    line = " ".join(text.split())
+        text = answer.conceal(answer.body[: 4 * _LONGEST].decode("utf-8", "replace"))
+    if _TRACE in text:
+        # Where in its code it failed is the server's own business; the last line says why.
+        text = text.strip().rpartition("\n")[2]
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = " ".join(shown.split())
     return f"{line[:_LONGEST]}…" if len(line) > _LONGEST else line or "it does not say why."

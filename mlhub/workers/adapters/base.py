@@ -26,6 +26,14 @@ class BackendAdapter(Protocol):
         """Tell whether the servers can predict with a version."""
         ...
 
+    def deployments(self) -> frozenset[tuple[str, str]]:
+        """Return what the servers have now: models and deployments, each on every server that is there.
+
+        A version that is missing here has to be deployed again, whatever became of it: a server may have
+        come up empty. Servers may also have models that the hub knows nothing of.
+        """
+        ...
+
     def signature(self, model: str, deployment: str) -> Signature:
         """Return what a version takes and gives, as the servers declare it."""
         ...

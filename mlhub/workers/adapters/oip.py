@@ -9,18 +9,21 @@ from typing import Final
 import msgspec
 
 from mlhub.common import oip, tensor
+from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import (
     BackendError,
     BackendUnreachableError,
     MLHubError,
     NotDeployedError,
 )
-from mlhub.common.settings import BackendSettings
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Tensor
 from mlhub.workers.adapters.answers import checked, garbage
+from mlhub.workers.adapters.connection import Answer
+from mlhub.workers.adapters.extensions import Extensions
+from mlhub.workers.adapters.options import NoOptions, read_options
 from mlhub.workers.adapters.repository import ModelRepository
-from mlhub.workers.adapters.servers import Answer, Call, ServerPool
+from mlhub.workers.adapters.servers import Call, ServerPool
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,6 +33,11 @@ _UNKNOWN: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStat
 """Answers of a server that does not know the model, or the call."""
 
 
+_THERE: Final = ("READY", "LOADING")
+"""States of a version that a server has, or will have in a moment."""
+_JSON: Final = {"Content-Type": oip.JSON_TYPE}
+
+
 class _Metadata(msgspec.Struct):
     """A model as servers declare it."""
 
@@ -37,12 +45,25 @@ class _Metadata(msgspec.Struct):
     outputs: tuple[TensorSpec, ...] = ()
 
 
+class _Listed(msgspec.Struct):
+    """A version in a server's index."""
+
+    name: str
+    version: str | None = None
+    state: str | None = None
+
+
+_INDEX: Final = msgspec.json.Decoder(list[_Listed])
+
+
 class OpenInferenceAdapter:
     """Speaks the protocol over REST, with binary tensors where the server has that extension."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
-        self._servers = ServerPool(settings.addresses)
+        read_options(settings, NoOptions)
+        self._servers = ServerPool(settings)
+        self._extensions = Extensions(self._servers, settings.timeout)
         self._repository = None if settings.repository is None else ModelRepository(settings.repository)
 
     def deploy(self, model: str, deployment: str, files: Path) -> None:
@@ -82,6 +103,30 @@ class OpenInferenceAdapter:
         call = Call("GET", f"/v2/models/{model}/versions/{deployment}/ready", self._settings.timeout)
         return self._servers.ask(call).status == HTTPStatus.OK
 
+    def deployments(self) -> frozenset[tuple[str, str]]:
+        """Read each server's index."""
+        found: list[frozenset[tuple[str, str]]] = []
+        call = Call("POST", "/v2/repository/index", self._settings.timeout, lambda _address: (b"{}", _JSON))
+        for answer in self._servers.ask_all(call):
+            if answer.status in _UNKNOWN:
+                raise BackendError(
+                    f"The model server at {answer.address} lacks the protocol's repository extension, so "
+                    "that it cannot tell what it has."
+                )
+            try:
+                index = _INDEX.decode(checked(answer).body)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise garbage(answer) from error
+            lazy = oip.LAZY_EXTENSION in self._extensions.of(answer.address)
+            found.append(
+                frozenset(
+                    (item.name, item.version)
+                    for item in index
+                    if item.version is not None and (lazy or item.state in _THERE)
+                )
+            )
+        return frozenset.intersection(*found)
+
     def signature(self, model: str, deployment: str) -> Signature:
         """Read the model's metadata."""
         call = Call("GET", f"/v2/models/{model}/versions/{deployment}", self._settings.load_timeout)
@@ -102,15 +147,16 @@ class OpenInferenceAdapter:
         self, model: str, deployment: str, inputs: Sequence[Tensor], outputs: Sequence[str] = ()
     ) -> tuple[Tensor, ...]:
         """Send one batch; any server that can be reached may answer it."""
+        made: dict[bool, tuple[bytes, dict[str, str]]] = {}
 
-        def body(binary: bool) -> tuple[bytes, dict[str, str]]:  # noqa: FBT001 (the form of `Body`)
-            data, length = oip.encode_request(inputs, outputs, binary=binary)
-            if length is None:
-                return data, {"Content-Type": oip.JSON_TYPE}
-            return data, {"Content-Type": oip.BINARY_TYPE, oip.HEADER_LENGTH: str(length)}
+        def body(address: str) -> tuple[bytes, dict[str, str]]:
+            binary = oip.BINARY_EXTENSION in self._extensions.of(address)
+            if binary not in made:
+                made[binary] = _request(inputs, outputs, binary=binary)
+            return made[binary]
 
         path = f"/v2/models/{model}/versions/{deployment}/infer"
-        call = Call("POST", path, self._settings.timeout, body, oip.BINARY_EXTENSION)
+        call = Call("POST", path, self._settings.timeout, body)
         return _outputs(checked(self._servers.ask(call)))
 
     def probe(self) -> None:
@@ -130,18 +176,18 @@ class OpenInferenceAdapter:
             "POST",
             f"/v2/repository/models/{model}/{verb}",
             timeout,
-            lambda _extended: (text, {"Content-Type": oip.JSON_TYPE}),
+            lambda _address: (text, _JSON),
         )
-        answers: list[Answer] = []
-        failure: BackendUnreachableError | None = None
-        for address in self._servers.addresses:
-            try:
-                answers.append(self._servers.ask(call, address))
-            except BackendUnreachableError as error:
-                failure = error
-        if failure is not None and not answers:
-            raise failure
-        return answers
+        return self._servers.ask_all(call)
+
+
+def _request(
+    inputs: Sequence[Tensor], outputs: Sequence[str], *, binary: bool
+) -> tuple[bytes, dict[str, str]]:
+    data, length = oip.encode_request(inputs, outputs, binary=binary)
+    if length is None:
+        return data, _JSON
+    return data, {"Content-Type": oip.BINARY_TYPE, oip.HEADER_LENGTH: str(length)}
 
 
 def _outputs(answer: Answer) -> tuple[Tensor, ...]:

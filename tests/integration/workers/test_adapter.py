@@ -18,13 +18,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from mlhub.common import tensor
+from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import (
     BackendError,
     BackendRefusedError,
     BackendUnreachableError,
     NotDeployedError,
 )
-from mlhub.common.settings import BackendSettings
 from mlhub.common.signature import ANY, TensorSpec
 from mlhub.local.ports import free_ports
 from mlhub.workers.adapters import create_adapter
@@ -266,3 +266,31 @@ def test_killing_one_of_two_servers_fails_no_prediction(
         thread.join()
     assert failures == []
     assert all(counts)
+
+
+def test_deployments_are_what_every_server_has(
+    start: Callable[[], Server],
+    server: Server,
+    digits: str,
+    repository: Path,
+    files: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    one = create_adapter(BackendSettings(addresses=(server.address,), repository=repository))
+    assert ("digits", digits) in one.deployments()
+    assert ("digits", "3-ffffffff") not in one.deployments()
+    one.deploy("digits", "3-ffffffff", files)
+    assert ("digits", "3-ffffffff") in one.deployments()
+    one.undeploy("digits", "3-ffffffff")
+    assert ("digits", "3-ffffffff") not in one.deployments()
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "models"
+    elsewhere.mkdir()
+    empty = Server(elsewhere)
+    try:
+        both = create_adapter(BackendSettings(addresses=(server.address, empty.address)))
+        assert both.deployments() == frozenset(), "the second server came up empty"
+    finally:
+        empty.kill()
+    assert ("digits", digits) in both.deployments(), "a server that is away is not asked"
+    with pytest.raises(BackendUnreachableError):
+        create_adapter(BackendSettings(addresses=(empty.address,))).deployments()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mlhub.common import oip, tensor
+from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import (
     BackendError,
     BackendRefusedError,
@@ -20,7 +21,6 @@ from mlhub.common.errors import (
     BackendUnreachableError,
     NotDeployedError,
 )
-from mlhub.common.settings import BackendSettings
 from mlhub.common.tensor import Tensor
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
@@ -39,6 +39,8 @@ class Peer:
         self.behaviour = behaviour
         self.paths: list[str] = []
         """Path of each request."""
+        self.heads: list[bytes] = []
+        """Its first line and headers."""
         self.connections = 0
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -77,11 +79,14 @@ class Peer:
             try:
                 while line := file.readline():
                     length = 0
+                    head = line
                     while header := file.readline().strip():
+                        head += header + b"\r\n"
                         name, _, value = header.partition(b":")
                         length = int(value) if name.lower() == b"content-length" else length
                     path = line.split()[1].decode()
                     self.paths.append(path)
+                    self.heads.append(head)
                     self.behaviour(connection, path, file.read(length))
             except OSError:
                 # It is over: shut down by the behaviour or by the test's end.
@@ -166,6 +171,15 @@ def test_a_server_that_is_well_answers(peer: Start) -> None:
         (413, b"", BackendRefusedError, "does not say why"),
         (400, b'{"error": "' + b"long " * 10_000 + b'"}', BackendRefusedError, "…"),
         (400, b"\xff" * 100, BackendRefusedError, "\ufffd"),
+        (401, b"who are you?", BackendError, "does not let the hub in"),
+        (403, b"not you", BackendError, "'credentials': not you"),
+        (400, b'{"error": "\\u001b[31mred\\u0000"}', BackendRefusedError, "[31mred"),
+        (
+            400,
+            b'{"error": "Traceback (most recent call last):\\n  at /x.py\\nE: bad"}',
+            BackendRefusedError,
+            "E: bad",
+        ),
         (404, b'{"error": "no such model"}', NotDeployedError, "no such model"),
         (408, b"", BackendTimeoutError, "too slow"),
         (504, b"", BackendTimeoutError, "too slow"),
@@ -185,6 +199,8 @@ def test_each_status_means_one_family(
     assert type(caught.value) is family
     assert says in caught.value.detail
     assert len(caught.value.detail) < 2200
+    assert caught.value.detail.isprintable()
+    assert "/x.py" not in caught.value.detail
 
 
 SHORT = (
@@ -306,7 +322,7 @@ def test_a_server_that_stops_in_the_middle_of_its_answer_is_a_timeout(peer: Star
 
 
 def test_an_answer_without_end_does_not_fill_the_memory(peer: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlhub.workers.adapters.servers._LARGEST", 4 * 1024 * 1024)
+    monkeypatch.setattr("mlhub.workers.adapters.connection._LARGEST", 4 * 1024 * 1024)
 
     def flood(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
@@ -446,7 +462,50 @@ def test_threads_share_an_adapter(peer: Start) -> None:
     assert started.connections <= 4
 
 
+# Credentials.
+
+
+def test_credentials_are_shown_with_every_call_and_repeated_to_nobody(
+    peer: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "secret").write_text("sesame")
+    login = {"file": str(tmp_path / "secret")}
+    seen: list[bytes] = []
+
+    def repeat(connection: socket.socket, path: str, _body: bytes) -> None:
+        seen.append(peers[0].heads[-1])
+        connection.sendall(reply(404) if path == "/v2" else reply(400, b"I know you: sesame"))
+
+    peers = [peer(repeat)]
+    adapter = create_adapter(BackendSettings(addresses=(peers[0].address,), credentials=login))  # type: ignore[arg-type]
+    with pytest.raises(BackendRefusedError, match="I know you: …"):
+        predict(adapter)
+    assert len(seen) == 2
+    assert all(b"Authorization: Bearer sesame\r\n" in head for head in seen)
+    assert "sesame" not in caplog.text
+
+
 # Other calls.
+
+
+def test_a_server_that_does_not_tell_what_it_has_is_said(peer: Start) -> None:
+    with pytest.raises(BackendError, match="repository extension"):
+        adapter_to(peer(answering(reply(404)))).deployments()
+    with pytest.raises(BackendError, match="not of its protocol"):
+        adapter_to(peer(answering(reply(200, b'{"models": []}')))).deployments()
+
+
+def test_only_what_a_server_has_now_is_a_deployment(peer: Start) -> None:
+    index = [
+        {"name": "a", "version": "1", "state": "READY"},
+        {"name": "b", "version": "1", "state": "LOADING"},
+        {"name": "c", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"},
+        {"name": "d"},
+    ]
+    answer = reply(200, json.dumps(index).encode())
+    assert adapter_to(peer(answering(answer))).deployments() == {("a", "1"), ("b", "1")}
+    lazy = answering(answer, (oip.LAZY_EXTENSION,))
+    assert adapter_to(peer(lazy)).deployments() == {("a", "1"), ("b", "1"), ("c", "1")}
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (404, False), (400, False), (503, False)])

@@ -30,7 +30,7 @@ def test_variables_win_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MLHUB_PORT", "many"), ("MLHUB_BACKENDS", "{}}"), ("MLHUB_BACKENDS", '{"x": {"protocol": "odd"}}')],
+    [("MLHUB_PORT", "many"), ("MLHUB_BACKENDS", "{}}"), ("MLHUB_BACKENDS", '{"x": {"timeout": 0}}')],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from mlhub.common.backend import BackendSettings
 from mlhub.common.model import ModelType
-from mlhub.common.settings import BackendSettings, Settings
+from mlhub.common.settings import Settings
 from mlhub.local import plan, rabbitmq
 from mlhub.local.errors import MissingError
 from mlhub.local.instance import MARK, Instance
