@@ -31,11 +31,13 @@ from mlhub.api.services.uploads import UploadService
 from mlhub.common.settings import Settings
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import check, connect
-from mlhub.storage.directory import DirectoryBundleStore
 from mlhub.storage.indexes import IndexKeeper
 from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.shelf import BundleShelf
+from mlhub.storage.stores import create_bundle_store
 from mlhub.storage.versions import VersionStore
 
 _THREADS: Final = 16
@@ -69,15 +71,17 @@ def create_app(settings: Settings) -> BodyWatch:
     models = ModelStore(database)
     versions = VersionStore(database)
     predictions = PredictionStore(database, timedelta(seconds=settings.prediction_ttl))
-    bundles = DirectoryBundleStore(settings.bundles)
+    bundles = create_bundle_store(settings)
+    copies = CopyStore(database)
+    shelf = BundleShelf(bundles, copies, versions)
     cards = CardStore(database)
-    catalogue = Catalogue(models, versions, bundles, cards)
+    catalogue = Catalogue(models, versions, shelf, cards)
     gateway = Gateway(settings)
-    indexes = IndexKeeper([models.create_indexes, versions.create_indexes, predictions.create_indexes])
+    indexes = IndexKeeper([store.create_indexes for store in (models, versions, predictions, copies)])
 
     model_service = ModelService(models, versions, catalogue, settings)
     prediction_service = PredictionService(predictions, settings.max_prediction_bytes)
-    upload_service = UploadService(models, versions, catalogue, bundles)
+    upload_service = UploadService(models, versions, catalogue, shelf)
     routes = RouteCache(RouteService(models, versions).find, settings.route_ttl)
     health = HealthService(gateway, lambda: check(database), bundles.check, tuple(settings.backends))
 

@@ -44,7 +44,11 @@ def version(item: Version) -> dict[str, Any]:
         "error": item.error,
         "signature": item.signature,
         "labels": item.labels,
-        "bundle": item.bundle,
+        "bundle": {
+            "sha256": item.bundle.sha256,
+            "size": item.bundle.size,
+            "filename": item.bundle.filename,
+        },
         "steps": item.steps,
         "example_output": None if item.example_output is None else msgspec.Raw(item.example_output.encode()),
         "created_at": item.created_at,

@@ -71,11 +71,18 @@ class Bundle(msgspec.Struct, frozen=True):
     """The archive a version was uploaded as."""
 
     sha256: str
-    """SHA-256 of the very bytes that were uploaded, in hexadecimal; the bundle store's key."""
+    """SHA-256 of the very bytes that were uploaded, in hexadecimal."""
     size: int
     """Bytes."""
     filename: str
     """Name offered to those who download it."""
+    copy: str = ""
+    """Name of its copy in the bundle store; empty in records of hubs before 0.2."""
+
+    @property
+    def key(self) -> str:
+        """What the bundle store knows it by."""
+        return self.copy or self.sha256
 
 
 class StepState(StrEnum):

@@ -41,8 +41,16 @@ class Settings(BaseSettings):
     """MongoDB, or any server that speaks its protocol."""
     database: str = "mlhub"
     """Name of the database in it."""
-    bundles: Path = Path("bundles")
-    """Folder of the bundle store."""
+    bundles: str = "bundles"
+    """The bundle store: a folder, `gridfs` for the database, or an address such as `s3://bucket/prefix`."""
+    s3_endpoint: str | None = None
+    """Address of an object store that is not Amazon's."""
+    s3_key: str | None = None
+    """Access key; without one, those of the environment (`AWS_…`) or of the machine's role."""
+    s3_secret: str | None = None
+    """Its secret."""
+    s3_region: str | None = None
+    """Region of the bucket, where the store has regions."""
     host: str = "127.0.0.1"
     """Address the API listens on; any but loopback needs a token."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8181
@@ -66,6 +74,10 @@ class Settings(BaseSettings):
     """Bytes a JSON body may have."""
     max_bundle_bytes: Count = 5 * 1024 * MIB
     """Bytes an uploaded bundle may have."""
+    upload_ttl: Seconds = 2 * 86400.0
+    """Seconds in which a resumable upload has to be complete."""
+    upload_grace: Seconds = 3600.0
+    """Seconds after which temporary files of processes that died in an upload are cleared away."""
     max_unpacked_bytes: Count = 8 * 1024 * MIB
     """Bytes an unpacked bundle may have."""
     max_unpacked_files: Count = 10_000

@@ -1,16 +1,20 @@
-"""What a bundle store can do: keep archives by their content."""
+"""What a bundle store can do: keep archives under names that are used once."""
 
+import re
+import secrets
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
+_KEY: Final = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{16})?")
+
 
 class StoredBundle(msgspec.Struct, frozen=True):
-    """A bundle that is in the store as a whole."""
+    """What a writer took in."""
 
     sha256: str
-    """SHA-256 of its bytes, in hexadecimal; its key."""
+    """SHA-256 of its bytes, in hexadecimal."""
     size: int
     """Bytes."""
     head: bytes
@@ -25,13 +29,23 @@ class BundleWriter(Protocol):
 
         Raises:
             UnavailableError: the store takes no more.
+            ValueError: the writer has ended.
         """
 
-    def commit(self) -> StoredBundle:
-        """Put the bundle into the store, durably.
+    def seal(self) -> StoredBundle:
+        """End writing and say what was written; nobody can read it yet.
+
+        Raises:
+            ValueError: the writer has ended.
+        """
+        ...
+
+    def commit(self, key: str) -> None:
+        """Put the bundle into the store under `key`, durably and whole or not at all.
 
         Raises:
             UnavailableError: the store cannot.
+            ValueError: the writer has ended.
         """
         ...
 
@@ -40,7 +54,7 @@ class BundleWriter(Protocol):
 
 
 class BundleStore(Protocol):
-    """Archives by the SHA-256 of their bytes."""
+    """Archives by keys, which `new_key` makes; `mlhub.storage.copies` says why a key is used once."""
 
     def create(self) -> BundleWriter:
         """Begin to take a bundle in.
@@ -50,28 +64,38 @@ class BundleStore(Protocol):
         """
         ...
 
-    def open(self, sha256: str) -> BinaryIO:
-        """Open a bundle for reading.
+    def open(self, key: str) -> BinaryIO:
+        """Open a bundle for reading, from anywhere in it.
 
         Raises:
             NotFoundError: it is not there.
+            UnavailableError: the store does not answer.
         """
         ...
 
-    def exists(self, sha256: str) -> bool:
-        """Tell whether a bundle is there."""
+    def exists(self, key: str) -> bool:
+        """Tell whether a bundle is there.
+
+        Raises:
+            UnavailableError: the store does not answer.
+        """
         ...
 
-    def size(self, sha256: str) -> int:
+    def size(self, key: str) -> int:
         """Return a bundle's size in bytes.
 
         Raises:
             NotFoundError: it is not there.
+            UnavailableError: the store does not answer.
         """
         ...
 
-    def delete(self, sha256: str) -> None:
-        """Drop a bundle; one that is not there is fine."""
+    def delete(self, key: str) -> None:
+        """Drop a bundle, or what is left of one that never became whole; one that is not there is fine.
+
+        Raises:
+            UnavailableError: the store does not answer.
+        """
 
     def check(self) -> None:
         """See whether the store can take bundles.
@@ -80,10 +104,28 @@ class BundleStore(Protocol):
             UnavailableError: it cannot, and why.
         """
 
-    def digests(self) -> Iterator[tuple[str, float]]:
-        """Yield the key of each bundle and the time it came, in seconds since 1970."""
+    def listing(self) -> Iterator[tuple[str, float]]:
+        """Yield the key of each bundle and the time it came, in seconds since 1970.
+
+        Raises:
+            UnavailableError: the store does not answer.
+        """
         ...
 
     def abandoned(self, older_than: float) -> int:
-        """Clear away what writers that died left more than `older_than` seconds ago; return how many."""
+        """Clear away what writers that died left more than `older_than` seconds ago; return how many.
+
+        Raises:
+            UnavailableError: the store does not answer.
+        """
         ...
+
+
+def new_key(sha256: str) -> str:
+    """Make a key for a bundle with this SHA-256, which nothing had before."""
+    return f"{sha256}.{secrets.token_hex(8)}"
+
+
+def is_key(text: str) -> bool:
+    """Tell whether `text` may name a bundle; plain digests are keys of hubs before 0.2."""
+    return _KEY.fullmatch(text) is not None

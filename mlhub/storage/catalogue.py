@@ -4,9 +4,9 @@ import msgspec
 
 from mlhub.common.errors import NotFoundError, PreconditionFailedError
 from mlhub.common.model import Version, summarise
-from mlhub.storage.bundles import BundleStore
 from mlhub.storage.cards import CardStore
 from mlhub.storage.models import ModelStore
+from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.versions import VersionStore
 
 
@@ -14,11 +14,11 @@ class Catalogue:
     """Keeps summaries in entries equal to what their versions add up to; clears removed versions away."""
 
     def __init__(
-        self, models: ModelStore, versions: VersionStore, bundles: BundleStore, cards: CardStore
+        self, models: ModelStore, versions: VersionStore, shelf: BundleShelf, cards: CardStore
     ) -> None:
         self._models = models
         self._versions = versions
-        self._bundles = bundles
+        self._shelf = shelf
         self._cards = cards
 
     def refresh(self, name: str) -> None:
@@ -44,11 +44,6 @@ class Catalogue:
 
     def forget(self, version: Version) -> None:
         """Drop a removed version's record, and its bundle when no other version has the same."""
-        self.release_bundle(version.bundle.sha256)
+        self._shelf.collect(version.bundle.key)
         self._cards.forget(version.deployment)
         self._versions.forget(version.deployment)
-
-    def release_bundle(self, sha256: str) -> None:
-        """Drop a bundle unless a version has it."""
-        if not self._versions.uses_bundle(sha256):
-            self._bundles.delete(sha256)

@@ -24,18 +24,20 @@ ANSWER: Final = 20_000
 """Milliseconds a server may take to answer."""
 
 
-def connect(url: str, name: str) -> Database[Document]:
+def connect(url: str, name: str, *, patience: int = PATIENCE, answer: int = ANSWER) -> Database[Document]:
     """Return the database; nothing is sent before the first call.
 
     Args:
         url: MongoDB connection string.
         name: the database's name.
+        patience: milliseconds a call may look for a server.
+        answer: milliseconds a server may take to answer.
     """
     client: MongoClient[Document] = MongoClient(
         url,
-        serverSelectionTimeoutMS=PATIENCE,
+        serverSelectionTimeoutMS=patience,
         connectTimeoutMS=PATIENCE,
-        socketTimeoutMS=ANSWER,
+        socketTimeoutMS=answer,
         appname="mlhub",
         connect=False,
     )

@@ -1,16 +1,21 @@
-"""A file on its way to its final name: hashed while it is written, moved when it is whole and on the disk."""
+"""A file on its way into a store: hashed while it is written, handed on when it is whole."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mlhub.common.archive import HEAD
 from mlhub.storage.bundles import StoredBundle
+from mlhub.storage.disk import translated
+
+Put = Callable[[str, Path], None]
+"""Puts the file at a path into the store under a key, durably; the file may be gone afterwards."""
 
 
 class IncomingFile:
@@ -21,30 +26,28 @@ class IncomingFile:
     has `abort` called while a thread still writes.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        place: Callable[[str], Path],
-        translated: Callable[[], AbstractContextManager[None]],
-    ) -> None:
+    def __init__(self, folder: Path, put: Put) -> None:
         """Begin the file.
 
         Args:
             folder: where it lies until it is whole.
-            place: tells from the SHA-256 where it belongs, in the same file system.
-            translated: turns errors of the operating system into those of the store.
+            put: hands it on.
+
+        Raises:
+            UnavailableError: the folder takes no file.
         """
-        self._place = place
-        self._translated = translated
+        self._put = put
         self._lock = threading.Lock()
         self._hash = hashlib.sha256()
         self._size = 0
         self._head = b""
-        descriptor, name = tempfile.mkstemp(dir=folder)
-        # Unbuffered: what cannot be written fails in `write`, and closing has nothing left to fail on.
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
-        self._path = Path(name)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with translated():
+            folder.mkdir(exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=folder)
+            # Unbuffered: what cannot be written fails in `write`, and closing has nothing left to fail on.
+            self._file = os.fdopen(descriptor, "wb", buffering=0)
+            self._path = Path(name)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, chunk: bytes) -> None:
         """Add bytes.
@@ -53,7 +56,7 @@ class IncomingFile:
             UnavailableError: the disk takes no more.
             ValueError: the file was committed or given up.
         """
-        with self._lock, self._translated():
+        with self._lock, translated():
             try:
                 self._write(memoryview(chunk))
             except OSError:
@@ -65,24 +68,27 @@ class IncomingFile:
             if len(self._head) < HEAD:
                 self._head += chunk[: HEAD - len(self._head)]
 
-    def commit(self) -> StoredBundle:
-        """Move the file to where it belongs, once it is on the disk.
+    def seal(self) -> StoredBundle:
+        """Say what was written.
 
         Raises:
-            UnavailableError: the disk takes no more.
             ValueError: the file was committed or given up.
         """
-        digest = self._hash.hexdigest()
-        final = self._place(digest)
-        with self._lock, self._translated():
-            os.fsync(self._file.fileno())
-            final.parent.mkdir(exist_ok=True)
-            self._path.replace(final)
-            self._file.close()
-            # Without this the name, though not the bytes, could be lost with the power.
-            sync(final.parent)
-            sync(final.parent.parent)
-        return StoredBundle(digest, self._size, self._head)
+        with self._lock:
+            self._file.fileno()
+            return StoredBundle(self._hash.hexdigest(), self._size, self._head)
+
+    def commit(self, key: str) -> None:
+        """Hand the file on to the store under `key`.
+
+        Raises:
+            UnavailableError: the store cannot take it.
+            ValueError: the file was committed or given up.
+        """
+        with self._lock, translated():
+            self._file.fileno()
+            self._put(key, self._path)
+            self._discard()
 
     def abort(self) -> None:
         """Remove the file unless it was committed; a second time does nothing.
@@ -90,7 +96,7 @@ class IncomingFile:
         Raises:
             UnavailableError: it cannot be removed.
         """
-        with self._lock, self._translated():
+        with self._lock, translated():
             if not self._file.closed:
                 self._discard()
 
@@ -103,12 +109,26 @@ class IncomingFile:
         self._path.unlink(missing_ok=True)
 
 
-def is_held(path: Path) -> bool:
-    """Tell whether a writer that lives holds the temporary file.
+def clear(folder: Path, older_than: float) -> int:
+    """Remove the temporary files that dead writers left more than `older_than` seconds ago; return how many.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        UnavailableError: the folder cannot be written.
     """
+    count = 0
+    limit = time.time() - older_than
+    with translated():
+        for path in folder.glob("*"):
+            # Another process may be faster.
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime <= limit and not _is_held(path):
+                    path.unlink()
+                    count += 1
+    return count
+
+
+def _is_held(path: Path) -> bool:
+    """Tell whether a writer that lives holds the temporary file."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -25,6 +25,7 @@ class VersionStore:
         """Make the indexes; those that exist stay."""
         self._versions.create_index("slot", unique=True)
         self._versions.create_index([("model", ASCENDING), ("created_at", DESCENDING)])
+        self._versions.create_index("bundle.copy")
         self._versions.create_index("bundle.sha256")
         self._versions.create_index([("state", ASCENDING), ("published_at", ASCENDING)])
 
@@ -150,9 +151,12 @@ class VersionStore:
         self._versions.delete_one({"_id": deployment})
 
     @translated()
-    def uses_bundle(self, sha256: str) -> bool:
-        """Tell whether a version that is not being removed has this bundle."""
-        wanted: Document = {"bundle.sha256": sha256, "state": {"$ne": VersionState.REMOVING}}
+    def uses_bundle(self, key: str) -> bool:
+        """Tell whether a version that is not being removed has the bundle with this key."""
+        wanted: Document = {"bundle.copy": key}
+        if "." not in key:
+            wanted = {"bundle.sha256": key, "bundle.copy": {"$in": ["", None]}}
+        wanted["state"] = {"$ne": VersionState.REMOVING}
         return self._versions.find_one(wanted, {"_id": 1}) is not None
 
     @translated()

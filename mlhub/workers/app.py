@@ -13,12 +13,14 @@ from mlhub.common.errors import UnavailableError
 from mlhub.common.settings import Settings, SettingsError
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
-from mlhub.storage.directory import DirectoryBundleStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.shelf import BundleShelf
+from mlhub.storage.stores import create_bundle_store
 from mlhub.storage.versions import VersionStore
-from mlhub.workers import strategy, tasks, transport
+from mlhub.workers import tasks
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.attempts import AttemptPolicy
@@ -47,11 +49,8 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         )
     adapter = create_adapter(settings.backends[backend])
     queue = topology.predict_queue(backend) if kind == "predict" else topology.jobs_queue(backend)
-    # Encrypted connections may not be written by one thread while another reads: they go Celery's own way.
-    is_plain = settings.broker_url.startswith("amqp://")
     app = topology.celery_app(
         settings.broker_url,
-        broker_transport=transport.NAME if is_plain else None,
         task_queues=[queue],
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
@@ -59,7 +58,7 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         worker_consumer=QueueConsumer,
     )
     if kind == "predict":
-        tasks.register_predict(app, adapter, **({"Strategy": strategy.NAME} if is_plain else {}))
+        tasks.register_predict(app, adapter)
     else:
         app.steps["consumer"].add(DeadLetters)
         _add_jobs(app, settings, backend, adapter)
@@ -71,12 +70,14 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
     database = connect(settings.mongodb_url, settings.database)
     models = ModelStore(database)
     versions = VersionStore(database)
-    bundles = DirectoryBundleStore(settings.bundles)
+    bundles = create_bundle_store(settings)
+    shelf = BundleShelf(bundles, CopyStore(database), versions)
     cards = CardStore(database)
     records = Records(
         versions=versions,
         predictions=PredictionStore(database, timedelta(seconds=settings.prediction_ttl)),
-        catalogue=Catalogue(models, versions, bundles, cards),
+        catalogue=Catalogue(models, versions, shelf, cards),
+        shelf=shelf,
         bundles=bundles,
         cards=cards,
     )
@@ -94,7 +95,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         ValidationJob(records, models, adapter, claims, rules),
         RemovalJob(records, adapter, claims),
     )
-    sweeper = Sweeper(records, _publisher(app), _counter(app), settings.sweep_interval)
+    sweeper = Sweeper(records, _publisher(app), _counter(app), settings.sweep_interval, settings.upload_grace)
     # Weak references would let the sweeper go at once; the closures live as long as the process.
     worker_ready.connect(lambda **_: sweeper.start(), weak=False)
     worker_shutdown.connect(lambda **_: sweeper.stop(), weak=False)

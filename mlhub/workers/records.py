@@ -6,6 +6,7 @@ from mlhub.storage.bundles import BundleStore
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.versions import VersionStore
 
 
@@ -16,4 +17,5 @@ class Records(msgspec.Struct, frozen=True):
     predictions: PredictionStore
     catalogue: Catalogue
     bundles: BundleStore
+    shelf: BundleShelf
     cards: CardStore

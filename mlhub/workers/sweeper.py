@@ -20,8 +20,6 @@ _LOG = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 500
 """Records taken in one sweep."""
-_ABANDONED: Final = 86_400.0
-"""Seconds after which an unfinished upload's temporary file has no writer any more."""
 
 Publish = Callable[[str, str, str], None]
 """Sends the task (first) of a record (second) to the job pool of a backend (third)."""
@@ -32,11 +30,14 @@ Waiting = Callable[[str], int]
 class Sweeper:
     """Looks for lost work every so often, in a thread of its own."""
 
-    def __init__(self, records: Records, publish: Publish, waiting: Waiting, interval: float) -> None:
+    def __init__(
+        self, records: Records, publish: Publish, waiting: Waiting, interval: float, grace: float
+    ) -> None:
         self._records = records
         self._publish = publish
         self._waiting = waiting
         self._interval = interval
+        self._grace = grace
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -66,7 +67,7 @@ class Sweeper:
             if prediction.backend in drained and self._records.predictions.mark_published(prediction):
                 self._publish(topology.JOB_PREDICT, prediction.id, prediction.backend)
                 count += 1
-        self._records.bundles.abandoned(_ABANDONED)
+        self._records.shelf.sweep(self._grace)
         return count
 
     def _take_up(self, version: Version, drained: set[str]) -> bool:

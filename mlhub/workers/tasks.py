@@ -1,7 +1,5 @@
 """The tasks: each decodes its argument and makes one call."""
 
-from typing import Any
-
 from celery import Celery
 
 from mlhub.common import topology
@@ -14,14 +12,8 @@ from mlhub.workers.removal import RemovalJob
 from mlhub.workers.validation.job import ValidationJob
 
 
-def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> None:
-    """Add the tasks of a predict pool; their results go back through Celery's result backend.
-
-    Args:
-        app: Celery's application.
-        adapter: what calls the model servers.
-        options: of the task for batches, as Celery knows them.
-    """
+def register_predict(app: Celery, adapter: BackendAdapter) -> None:
+    """Add the tasks of a predict pool; their results go back through Celery's result backend."""
 
     def predict(payload: bytes) -> bytes:
         return ENCODER.encode(run_batch(adapter, REQUEST.decode(payload)))
@@ -33,7 +25,7 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
             return ENCODER.encode(Probe(healthy=False, detail=error.detail))
         return ENCODER.encode(Probe(healthy=True))
 
-    app.task(predict, name=topology.PREDICT, **options)
+    app.task(predict, name=topology.PREDICT)
     app.task(probe, name=topology.PROBE)
 
 

@@ -108,7 +108,7 @@ class DownloadResource:
         if has_tag(req.get_header("If-None-Match"), bundle.sha256):
             resp.status = 304
             return
-        file = await asyncio.to_thread(self._bundles.open, bundle.sha256)
+        file = await asyncio.to_thread(self._bundles.open, bundle.key)
         resp.content_type = "application/octet-stream"
         resp.content_length = bundle.size
         resp.set_header("Content-Disposition", f'attachment; filename="{bundle.filename}"')

@@ -9,10 +9,11 @@ from mlhub.common import names
 from mlhub.common.archive import archive_kind
 from mlhub.common.errors import ConflictError, NotFoundError, UnacceptableError, UnavailableError
 from mlhub.common.model import Bundle, Model, Version, VersionState
-from mlhub.storage.bundles import BundleStore, BundleWriter, StoredBundle
+from mlhub.storage.bundles import BundleWriter
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.database import now
 from mlhub.storage.models import ModelStore
+from mlhub.storage.shelf import BundleShelf, Held
 from mlhub.storage.versions import VersionStore
 
 _NO_BACKEND: Final = (
@@ -32,12 +33,12 @@ class UploadService:
     """What the calls on `/model/{name}/upload` mean."""
 
     def __init__(
-        self, models: ModelStore, versions: VersionStore, catalogue: Catalogue, bundles: BundleStore
+        self, models: ModelStore, versions: VersionStore, catalogue: Catalogue, shelf: BundleShelf
     ) -> None:
         self._models = models
         self._versions = versions
         self._catalogue = catalogue
-        self._bundles = bundles
+        self._shelf = shelf
 
     def begin(self, name: str, version: str | None) -> BundleWriter:
         """Check what can be checked before the body is read, and return where to write it.
@@ -49,7 +50,7 @@ class UploadService:
         self._models.get(names.check_model(name))
         if version is not None:
             names.check_version(version)
-        return self._bundles.create()
+        return self._shelf.create()
 
     def finish(self, name: str, version: str | None, writer: BundleWriter) -> Uploaded:
         """Keep a body that was written as a whole, as a new version.
@@ -59,24 +60,24 @@ class UploadService:
             ConflictError: the version is there with other content.
             NotFoundError: the model was removed meanwhile.
         """
-        stored = writer.commit()
+        kind = archive_kind(writer.seal().head)
+        if kind is None:
+            raise UnacceptableError(
+                "The body is no bundle: send a tar, a tar.gz or a zip.", code="not_an_archive"
+            )
+        held = self._shelf.keep(writer)
         try:
-            kind = archive_kind(stored.head)
-            if kind is None:
-                raise UnacceptableError(
-                    "The body is no bundle: send a tar, a tar.gz or a zip.", code="not_an_archive"
-                )
-            model = self._models.get(name)
-            return self._add(model, version, stored, kind.suffix)
-        finally:
-            # Whatever went wrong: content that no version uses does not stay.
-            self._catalogue.release_bundle(stored.sha256)
+            uploaded = self._add(self._models.get(name), version, held, kind.suffix)
+        except BaseException:
+            self._shelf.drop(held)
+            raise
+        return uploaded
 
     def settle(self, name: str) -> None:
         """Have the entry tell what its versions are: the job that changed one may not have come to it yet."""
         self._catalogue.refresh(name)
 
-    def _add(self, model: Model, wanted: str | None, stored: StoredBundle, suffix: str) -> Uploaded:
+    def _add(self, model: Model, wanted: str | None, held: Held, suffix: str) -> Uploaded:
         while True:
             name = wanted or self._default_name(model)
             time = now()
@@ -87,7 +88,9 @@ class UploadService:
                 backend=model.backend,
                 state=VersionState.FAILED if model.backend is None else VersionState.VALIDATING,
                 error=_NO_BACKEND.format(model.type) if model.backend is None else None,
-                bundle=Bundle(stored.sha256, stored.size, f"{model.model}-{name}{suffix}"),
+                bundle=Bundle(
+                    held.stored.sha256, held.stored.size, f"{model.model}-{name}{suffix}", held.key
+                ),
                 created_at=time,
                 published_at=time,
             )
@@ -95,13 +98,14 @@ class UploadService:
                 self._versions.add(version)
             except ConflictError:
                 there = self._versions.find(model.model, name)
-                if there is not None and there.bundle.sha256 == stored.sha256:
+                if there is not None and there.bundle.sha256 == held.stored.sha256:
+                    self._shelf.drop(held)
                     return self._again(there)
                 if wanted is None:
                     # Another upload took the next number; take the one after.
                     continue
                 raise
-            self._keep_only_whole(version)
+            self._confirm(version, held)
             self._catalogue.refresh(model.model)
             return Uploaded(version, created=True)
 
@@ -119,14 +123,13 @@ class UploadService:
             return model.first_version
         return self._versions.next_number(model.model)
 
-    def _keep_only_whole(self, version: Version) -> None:
+    def _confirm(self, version: Version, held: Held) -> None:
         """See that model and bundle are there still, now that the record holds them."""
         try:
             self._models.get(version.model)
-            self._bundles.size(version.bundle.sha256)
-        except NotFoundError as error:
+        except NotFoundError:
             self._versions.forget(version.deployment)
-            if error.code == "model_not_found":
-                raise
-            # Another upload of the same bytes came to nothing, and took them away.
-            raise UnavailableError("The upload met another one of the same bundle; send it again.") from error
+            raise
+        if not self._shelf.give_back(held):
+            self._versions.forget(version.deployment)
+            raise UnavailableError("The upload took too long to be recorded; send it again.")

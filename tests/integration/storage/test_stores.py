@@ -15,10 +15,12 @@ from mlhub.common.model import Bundle, Model, ModelState, ModelType, Version, Ve
 from mlhub.common.prediction import Prediction, PredictionStatus
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
+from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import check, connect, now
 from mlhub.storage.directory import DirectoryBundleStore
 from mlhub.storage.models import ModelFilter, ModelStore
 from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.versions import VersionStore
 
 MINUTE = timedelta(minutes=1)
@@ -30,6 +32,7 @@ class Stores(msgspec.Struct, frozen=True):
     predictions: Any
     catalogue: Any
     bundles: Any
+    shelf: Any
 
 
 @pytest.fixture
@@ -40,7 +43,9 @@ def stores(database: Any, tmp_path: Any) -> Iterator[Stores]:
     for store in (models, versions, predictions):
         store.create_indexes()
     bundles = DirectoryBundleStore(tmp_path)
-    yield Stores(models, versions, predictions, Catalogue(models, versions, bundles, CardStore(db)), bundles)
+    shelf = BundleShelf(bundles, CopyStore(db), versions)
+    catalogue = Catalogue(models, versions, shelf, CardStore(db))
+    yield Stores(models, versions, predictions, catalogue, bundles, shelf)
     db.client.close()
 
 
@@ -158,17 +163,18 @@ def test_the_summary_follows_the_versions(stores: Stores) -> None:
 def test_a_removed_version_frees_its_name_and_in_the_end_its_bundle(stores: Stores) -> None:
     writer = stores.bundles.create()
     writer.write(b"content")
-    stored = writer.commit()
-    kept = version(bundle=Bundle(stored.sha256, 7, "f"))
+    held = stores.shelf.keep(writer)
+    kept = version(bundle=Bundle(held.stored.sha256, 7, "f", held.key))
     stores.versions.add(kept)
-    stores.catalogue.release_bundle(stored.sha256)
-    assert stores.bundles.exists(stored.sha256), "a version has it"
+    assert stores.shelf.give_back(held)
+    stores.shelf.collect(held.key)
+    assert stores.bundles.exists(held.key), "a version has it"
     stores.versions.begin_removal(kept)
     assert stores.versions.find("m", "1") is None
     assert stores.versions.of(["m"]) == {"m": []}
     stores.versions.add(version(deployment="second"))
     stores.catalogue.forget(kept)
-    assert not stores.bundles.exists(stored.sha256)
+    assert not stores.bundles.exists(held.key)
     assert stores.versions.by_deployment(kept.deployment) is None
 
 

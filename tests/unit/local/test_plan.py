@@ -84,7 +84,7 @@ def test_a_database_that_is_named_is_used_instead_of_a_private_one(
 
 
 def test_a_bundle_store_that_is_named_is_used(instance: Instance, tmp_path: Path) -> None:
-    made = make_plan(instance, Settings(bundles=tmp_path / "elsewhere"))
+    made = make_plan(instance, Settings(bundles=str(tmp_path / "elsewhere")))
     assert "MLHUB_BUNDLES" not in made.environment
 
 

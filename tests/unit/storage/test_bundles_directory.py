@@ -14,6 +14,7 @@ from mlhub.common.errors import UnavailableError
 from mlhub.storage.directory import DirectoryBundleStore
 
 DIGEST = hashlib.sha256(b"content").hexdigest()
+KEY = f"{DIGEST}.{'0' * 16}"
 
 
 @pytest.fixture
@@ -30,11 +31,11 @@ def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def test_a_bundle_lies_under_its_digest_and_nowhere_else(store: DirectoryBundleStore, root: Path) -> None:
+def test_a_bundle_lies_under_its_key_and_nowhere_else(store: DirectoryBundleStore, root: Path) -> None:
     writer = store.create()
     writer.write(b"content")
-    writer.commit()
-    assert files(root) == [f"{DIGEST[:2]}/{DIGEST}"]
+    writer.commit(KEY)
+    assert files(root) == [f"{DIGEST[:2]}/{KEY}"]
 
 
 def test_an_aborted_write_leaves_no_file(store: DirectoryBundleStore, root: Path) -> None:
@@ -52,7 +53,7 @@ def test_a_check_leaves_no_file(store: DirectoryBundleStore, root: Path) -> None
 def test_a_foreign_file_is_no_bundle(store: DirectoryBundleStore, root: Path) -> None:
     (root / "no").mkdir()
     (root / "no" / "notes.txt").write_text("x")
-    assert list(store.digests()) == []
+    assert list(store.listing()) == []
 
 
 def test_a_lost_folder_is_named_and_not_made_anew(store: DirectoryBundleStore, root: Path) -> None:
@@ -113,7 +114,7 @@ except UnavailableError as error:
     print(error.detail)
 writer.abort()
 try:
-    writer.commit()
+    writer.commit("0" * 64)
 except ValueError:
     print("ended")
 print([path.name for path in root.rglob("*") if path.is_file()])

@@ -18,6 +18,6 @@ class Archive:
 
     def take(self, draft: Draft, deadline: Deadline) -> Draft:
         """Unpack it into the draft's folder."""
-        with self._bundles.open(draft.version.bundle.sha256) as archive:
+        with self._bundles.open(draft.version.bundle.key) as archive:
             unpack(archive, draft.folder, self._limits, deadline.check)
         return draft
