@@ -4,14 +4,13 @@ Started as `python -m benchmarks.servers.instant`, with the settings of a hub wh
 """
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from mlhub.api import app
-from mlhub.api.gateway.group import Answer, Target
-from mlhub.common import logs
+from mlhub.api.gateway.group import Answer, Outputs, Target
+from mlhub.common import logs, tensor
 from mlhub.common.asgi import AsgiServer
 from mlhub.common.rows import Rows
 from mlhub.common.settings import Settings, load_settings
@@ -28,15 +27,14 @@ class InstantGateway:
     def start(self) -> None:
         """Connect to nothing."""
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Leave nothing."""
 
     async def predict(self, target: Target, rows: Rows, wait: float) -> Answer:
         """Answer, after one turn of the event loop as a real answer takes at least."""
         del target, wait
         await asyncio.sleep(0)
-        outputs: Mapping[str, Any] = {"predict": np.full(rows.count, 8)}
-        return Answer(dict(outputs), {"predict": "INT64"}, 0.0, 0.0)
+        return Answer(Outputs([tensor.encode("predict", np.full(rows.count, 8))], 0.0, 0.0))
 
 
 def _create(settings: Settings) -> Any:

@@ -10,6 +10,7 @@ import falcon.asgi
 
 from mlhub.api import problems
 from mlhub.api.bodies import BodyWatch
+from mlhub.api.express import Express
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.resources.bundles import DownloadResource, UploadResource
@@ -65,7 +66,7 @@ class Lifespan:
         await asyncio.to_thread(self._indexes.stop)
 
 
-def create_app(settings: Settings) -> BodyWatch:
+def create_app(settings: Settings) -> Express:
     """Build the ASGI application of one API process."""
     database = connect(settings.mongodb_url, settings.database)
     models = ModelStore(database)
@@ -85,9 +86,9 @@ def create_app(settings: Settings) -> BodyWatch:
     routes = RouteCache(RouteService(models, versions).find, settings.route_ttl)
     health = HealthService(gateway, lambda: check(database), bundles.check, tuple(settings.backends))
 
-    middleware: list[Any] = [RequestId(), Lifespan(gateway, indexes)]
-    if settings.token is not None:
-        middleware.insert(1, BearerToken(settings.token))
+    request_id = RequestId()
+    token = None if settings.token is None else BearerToken(settings.token)
+    middleware: list[Any] = [request_id, *([token] if token else []), Lifespan(gateway, indexes)]
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
     problems.add_handlers(app)
     app.req_options.strip_url_path_trailing_slash = True
@@ -117,7 +118,7 @@ def create_app(settings: Settings) -> BodyWatch:
             "/status": StatusResource(health),
         },
     )
-    return BodyWatch(app)
+    return Express(BodyWatch(app), routes, gateway, request_id, token, settings.default_wait)
 
 
 def _add(add_route: Callable[[str, object], None], routes: dict[str, object]) -> None:

@@ -27,10 +27,13 @@ class RequestId:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Set the id for logs and for the answer."""
-        given = req.get_header(HEADER)
+        resp.set_header(HEADER, self.begin(req.get_header(HEADER)))
+
+    def begin(self, given: str | None) -> str:
+        """Set the id for logs, the client's own where it is sane; return it."""
         identity = given if given and _SANE.fullmatch(given) else f"{self._prefix}{next(self._count):08x}"
         REQUEST_ID.set(identity)
-        resp.set_header(HEADER, identity)
+        return identity
 
 
 class BearerToken:
@@ -48,8 +51,12 @@ class BearerToken:
         del resp
         if req.path.startswith(_OPEN):
             return
-        scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
-        if scheme.lower() != "bearer" or not secrets.compare_digest(token.strip().encode(), self._token):
+        if not self.admits(req.get_header("Authorization")):
             raise UnauthenticatedError(
                 "This hub needs its token: send it as the header 'Authorization: Bearer …'."
             )
+
+    def admits(self, authorization: str | None) -> bool:
+        """Tell whether a header `Authorization` carries the token."""
+        scheme, _, token = (authorization or "").partition(" ")
+        return scheme.lower() == "bearer" and secrets.compare_digest(token.strip().encode(), self._token)

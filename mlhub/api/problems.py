@@ -13,7 +13,7 @@ from mlhub.common.errors import FieldError, MLHubError
 
 _LOG = logging.getLogger(__name__)
 
-_PROBLEM_TYPE: Final = "application/problem+json"
+PROBLEM_TYPE: Final = "application/problem+json"
 
 _STATUSES: Final[dict[type[MLHubError], int]] = {
     errors.MalformedError: 400,
@@ -52,17 +52,35 @@ def add_handlers(app: "falcon.asgi.App[Any, Any]") -> None:
     app.add_error_handler(MLHubError, _on_error)
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """An error as it leaves."""
+
+    status: int
+    headers: dict[str, str]
+    """Those besides the content type."""
+    body: bytes
+
+
+def refusal(error: MLHubError, method: str, path: str) -> Refusal:
+    """Return how an error of MLHub's leaves; what is the hub's own fault goes to the log too."""
+    status = next(_STATUSES[family] for family in type(error).__mro__ if family in _STATUSES)
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="mlhub"'
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(getattr(error, "retry_after", 1))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _LOG.warning("%s %s: %d %s: %s", method, path, status, error.code, error.detail)
+    return Refusal(status, headers, _body(path, status, error.code, error.detail, error.fields))
+
+
 async def _on_error(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: MLHubError, _params: dict[str, Any]
 ) -> None:
-    status = next(_STATUSES[family] for family in type(error).__mro__ if family in _STATUSES)
-    if status == HTTPStatus.UNAUTHORIZED:
-        resp.set_header("WWW-Authenticate", 'Bearer realm="mlhub"')
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        resp.set_header("Retry-After", str(getattr(error, "retry_after", 1)))
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _LOG.warning("%s %s: %d %s: %s", req.method, req.path, status, error.code, error.detail)
-    _render(req, resp, status, error.code, error.detail, error.fields)
+    refused = refusal(error, req.method, req.path)
+    for name, value in refused.headers.items():
+        resp.set_header(name, value)
+    _render(resp, refused.status, refused.body)
 
 
 async def _on_http_error(
@@ -79,36 +97,39 @@ async def _on_http_error(
         detail = f"{req.method} is not possible here; use one of {resp.get_header('Allow')}."
     else:
         detail = error.description or error.title or HTTPStatus(status).phrase
-    _render(req, resp, status, code, detail)
+    _render(resp, status, _body(req.path, status, code, detail))
+
+
+def crash(error: Exception, method: str, path: str) -> Refusal:
+    """Return how a crash leaves: what went wrong is for the log alone, where the request's id finds it."""
+    _LOG.error("%s %s crashed", method, path, exc_info=error)
+    detail = "The hub failed on this request; its log has the reason under the request's id."
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return Refusal(status, {}, _body(path, status, "internal_error", detail))
 
 
 async def _on_crash(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: dict[str, Any]
 ) -> None:
-    # What went wrong is for the log alone, where the request's id finds it.
-    _LOG.error("%s %s crashed", req.method, req.path, exc_info=error)
-    detail = "The hub failed on this request; its log has the reason under the request's id."
-    _render(req, resp, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+    crashed = crash(error, req.method, req.path)
+    _render(resp, crashed.status, crashed.body)
 
 
-def _render(
-    req: falcon.asgi.Request,
-    resp: falcon.asgi.Response,
-    status: int,
-    code: str,
-    detail: str,
-    fields: tuple[FieldError, ...] = (),
-) -> None:
+def _body(path: str, status: int, code: str, detail: str, fields: tuple[FieldError, ...] = ()) -> bytes:
     problem = Problem(
         type="about:blank",
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=req.path,
+        instance=path,
         code=code,
         errors=fields,
     )
+    return msgspec.json.encode(problem)
+
+
+def _render(resp: falcon.asgi.Response, status: int, body: bytes) -> None:
     resp.status = status
-    resp.content_type = _PROBLEM_TYPE
+    resp.content_type = PROBLEM_TYPE
     resp.stream = None
-    resp.data = msgspec.json.encode(problem)
+    resp.data = body

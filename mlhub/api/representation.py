@@ -86,7 +86,7 @@ def answer(route: Route, given: Answer, *, single: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": route.model,
         "version": route.version,
-        "output": plain(given.outputs, single=single),
+        "output": bare(given.values, single=single),
     }
     if route.labels:
         named = labels(given.outputs, route.labels, single=single)
@@ -97,7 +97,11 @@ def answer(route: Route, given: Answer, *, single: bool) -> dict[str, Any]:
 
 def plain(outputs: dict[str, Array], *, single: bool) -> Any:
     """Show outputs as bare values: the only one by itself, several by name; one row without its list."""
-    values = {name: tensor.to_list(array) for name, array in outputs.items()}
+    return bare({name: tensor.to_list(array) for name, array in outputs.items()}, single=single)
+
+
+def bare(values: dict[str, Any], *, single: bool) -> Any:
+    """Do the same with what are Python's values already."""
     if single:
         values = {name: value[0] for name, value in values.items()}
     return next(iter(values.values())) if len(values) == 1 else values

@@ -8,6 +8,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,10 +100,16 @@ class Hub:
         self.wait_until(self.is_ready, "readiness")
 
     def is_ready(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/health/ready", timeout=10).ok
-        except requests.ConnectionError:
-            return False
+        """Tell whether all processes of the API say so: those that answer calls which come at once."""
+
+        def asked(_: int) -> bool:
+            try:
+                return requests.get(f"{self.url}/health/ready", timeout=30).ok
+            except requests.RequestException:
+                return False
+
+        with ThreadPoolExecutor(16) as pool:
+            return all(pool.map(asked, range(16)))
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         return requests.request(method, self.url + path, timeout=60, **options)

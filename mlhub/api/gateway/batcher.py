@@ -9,19 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import uuid4
 
-from mlhub.api.gateway.group import Answer, Batch, Group, Key, Limits, Target, Waiter
+from mlhub.api.gateway.group import Answer, Batch, Group, Key, Limits, Outputs, Target, Waiter
 from mlhub.api.gateway.message import Message, Reply
 from mlhub.common import topology
 from mlhub.common.batch import ENCODER, REPLY, Part
 from mlhub.common.errors import BackendError, DeadlineError, MLHubError, UnavailableError
 from mlhub.common.rows import Rows
-from mlhub.common.tensor import decode
 
 _LOG = logging.getLogger(__name__)
 
 _SUCCESS: Final = "SUCCESS"
-_REVOKED: Final = "REVOKED"
-"""Celery's state of a task that had expired when a worker came to it."""
 _LEEWAY: Final = 1.0
 """Seconds that a batch's slot stays taken after its last request was given up."""
 
@@ -101,10 +98,6 @@ class Batcher:
             return
         if reply.status == _SUCCESS:
             self._answer(batch, reply)
-        elif reply.status == _REVOKED:
-            self._fail(
-                batch, DeadlineError("No worker came to this prediction in time; try again with more.")
-            )
         else:
             _LOG.error("a predict worker failed on batch %s: %s", identity, reply.result)
             self._fail(batch, BackendError("The predict worker failed on this; its log has the reason."))
@@ -120,7 +113,7 @@ class Batcher:
     def _dispatch(self, group: Group) -> None:
         """Send as many batches of a group as it has free slots for."""
         group.scheduled = False
-        while self._up and group.in_flight < group.limits.slots:
+        while self._up and group.ripe:
             waiters = group.take()
             if not waiters:
                 break
@@ -136,7 +129,7 @@ class Batcher:
         expires_in = max(waiter.deadline for waiter in waiters) - sent_at
         batch.timer = loop.call_later(expires_in + _LEEWAY, self._forget, batch)
         self._batches[batch.identity] = batch
-        group.in_flight += 1
+        group.sent(batch)
         queue = topology.predict_queue_name(group.target.backend)
         payload = ENCODER.encode(batch.request())
         self._send_message(Message(batch.identity, topology.PREDICT, queue, (payload,), expires_in))
@@ -144,6 +137,7 @@ class Batcher:
     def _answer(self, batch: Batch, reply: Reply) -> None:
         answered = REPLY.decode(reply.result)
         roundtrip = asyncio.get_running_loop().time() - batch.sent_at
+        batch.group.took(roundtrip)
         queue_time = max(0.0, roundtrip - answered.backend_time)
         waiters = iter(batch.waiters)
         for part in answered.parts:
@@ -164,7 +158,7 @@ class Batcher:
 
     def _drop(self, batch: Batch) -> None:
         if self._batches.pop(batch.identity, None) is not None:
-            batch.group.in_flight -= 1
+            batch.group.ended(batch)
         if batch.timer is not None:
             batch.timer.cancel()
 
@@ -180,15 +174,20 @@ def _give(part: Part, waiters: list[Waiter], backend_time: float, queue_time: fl
         for waiter in waiters:
             _fail_one(waiter, part.error())
         return
-    arrays = {output.name: decode(output) for output in part.outputs}
-    datatypes = {output.name: output.datatype for output in part.outputs}
+    shared = Outputs(part.outputs, backend_time, queue_time)
+    if len(waiters) == 1:
+        _resolve(waiters[0], Answer(shared))
+        return
     start = 0
     for waiter in waiters:
         end = start + waiter.rows.count
-        own = arrays if len(waiters) == 1 else {name: array[start:end] for name, array in arrays.items()}
+        _resolve(waiter, Answer(shared, start, end))
         start = end
-        if not waiter.future.done():
-            waiter.future.set_result(Answer(own, datatypes, backend_time, queue_time))
+
+
+def _resolve(waiter: Waiter, answer: Answer) -> None:
+    if not waiter.future.done():
+        waiter.future.set_result(answer)
 
 
 def _fail_one(waiter: Waiter, error: MLHubError) -> None:

@@ -1,18 +1,27 @@
 """Requests that may share a batch, and how they are collected.
 
-A request is sent at once while a slot is free, so a lone one waits for nobody. When all slots are in
-flight, requests collect until a reply frees a slot. There is no timer.
+A request is sent at once while nothing is in flight, so a lone one waits for nobody. Beside batches that
+are in flight, another one goes once it is as large as those: smaller ones cost as much on the way, and the
+next reply is near. When all slots are taken, requests collect until a reply frees one. There is no timer.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final
 
 import msgspec
 
 from mlhub.common import tensor
 from mlhub.common.batch import BatchRequest
 from mlhub.common.rows import Rows
-from mlhub.common.tensor import Array
+from mlhub.common.tensor import Array, Tensor
+
+_NEAR: Final = 0.02
+"""Seconds within which a reply is near enough to be waited for."""
+_WEIGHT: Final = 0.1
+"""Part that the newest roundtrip has in what is known of them."""
 
 Key = tuple["Target", tuple[tuple[int, ...], ...]]
 """What requests of one group have in common: the target, and the shape of a row of each input."""
@@ -39,17 +48,68 @@ class Limits(msgspec.Struct, frozen=True):
     """Batches of one group in flight at once."""
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """The outputs for one request."""
+class Outputs:
+    """What consecutive requests of one batch share: the arrays, and what is made of them once for all."""
 
-    outputs: dict[str, Array]
-    """Arrays by output name, rows first."""
-    datatypes: dict[str, str]
-    """Open Inference datatypes of the outputs."""
-    backend_time: float
-    """Seconds the model server took for the batch."""
-    queue_time: float
-    """Seconds between sending the batch and its reply that the model server did not take."""
+    def __init__(self, tensors: Sequence[Tensor], backend_time: float, queue_time: float) -> None:
+        self.arrays = {item.name: tensor.decode(item) for item in tensors}
+        self.datatypes = {item.name: item.datatype for item in tensors}
+        self.backend_time = backend_time
+        self.queue_time = queue_time
+
+    @cached_property
+    def lists(self) -> dict[str, list[Any]]:
+        """The arrays as Python's values, by row."""
+        return {name: tensor.to_list(array) for name, array in self.arrays.items()}
+
+    @cached_property
+    def timing(self) -> str:
+        """The times in milliseconds, as the header `Server-Timing` has them."""
+        milliseconds = (self.queue_time * 1000, self.backend_time * 1000)
+        return "queue;dur={:.2f}, backend;dur={:.2f}".format(*milliseconds)
+
+
+class Answer:
+    """The outputs for one request: its rows of what the batch brought."""
+
+    __slots__ = ("_end", "_start", "shared")
+
+    def __init__(self, shared: Outputs, start: int | None = None, end: int | None = None) -> None:
+        self.shared = shared
+        self._start = start
+        """First row; nothing where all is for this request, rows or not."""
+        self._end = end
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """Arrays by output name, rows first."""
+        arrays = self.shared.arrays
+        if self._start is None:
+            return arrays
+        return {name: array[self._start : self._end] for name, array in arrays.items()}
+
+    @property
+    def values(self) -> dict[str, list[Any]]:
+        """The same as Python's values."""
+        lists = self.shared.lists
+        if self._start is None:
+            return lists
+        return {name: rows[self._start : self._end] for name, rows in lists.items()}
+
+    @property
+    def datatypes(self) -> dict[str, str]:
+        """Open Inference datatypes of the outputs."""
+        return self.shared.datatypes
+
+    @property
+    def backend_time(self) -> float:
+        """Seconds the model server took for the batch."""
+        return self.shared.backend_time
+
+    @property
+    def queue_time(self) -> float:
+        """Seconds between sending the batch and its reply that the model server did not take."""
+        return self.shared.queue_time
 
 
 class Waiter:
@@ -99,6 +159,10 @@ class Group:
         self.limits = limits
         self.waiting: deque[Waiter] = deque()
         self.in_flight = 0
+        self.requests_in_flight = 0
+        """Requests in the batches in flight."""
+        self.roundtrip = 0.0
+        """Seconds between a batch and its reply, as they were lately."""
         self.scheduled = False
         """Whether the event loop will look at this group before it waits again."""
 
@@ -106,6 +170,30 @@ class Group:
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in flight."""
         return not self.waiting and not self.in_flight
+
+    @property
+    def ripe(self) -> bool:
+        """Whether another batch should go out now."""
+        if not self.waiting or self.in_flight >= self.limits.slots:
+            return False
+        # Where replies take long, waiting for one would cost more than a small batch does.
+        if not self.in_flight or self.roundtrip > _NEAR:
+            return True
+        return len(self.waiting) * self.in_flight >= self.requests_in_flight
+
+    def sent(self, batch: Batch) -> None:
+        """Count a batch that goes out."""
+        self.in_flight += 1
+        self.requests_in_flight += len(batch.waiters)
+
+    def ended(self, batch: Batch) -> None:
+        """Count it out again."""
+        self.in_flight -= 1
+        self.requests_in_flight -= len(batch.waiters)
+
+    def took(self, seconds: float) -> None:
+        """Learn how long a batch took."""
+        self.roundtrip += (seconds - self.roundtrip) * _WEIGHT
 
     def take(self) -> list[Waiter]:
         """Take the requests of the next batch, in order; empty when none is wanted any more."""

@@ -103,8 +103,7 @@ def _order(route: Route, body: PredictBody, raw: bytes) -> Order:
 
 
 def _render(resp: falcon.asgi.Response, order: Order, answer: Answer) -> None:
-    milliseconds = (answer.queue_time * 1000, answer.backend_time * 1000)
-    resp.set_header("Server-Timing", "queue;dur={:.2f}, backend;dur={:.2f}".format(*milliseconds))
+    resp.set_header("Server-Timing", answer.shared.timing)
     if order.protocol == "oip":
         outputs = [tensor.encode(name, array) for name, array in answer.outputs.items()]
         resp.content_type = "application/json"

@@ -77,10 +77,14 @@ class RouteCache:
             ConflictError: the version is not ready.
             UnavailableError: the database is away and the route is not known from before.
         """
+        return self.known(name, version) or await self._look_up(name, version)
+
+    def known(self, name: str, version: str) -> Route | None:
+        """Return the route to a version when nothing has to be asked for it."""
         known = self._routes.get((name, version))
         if known is not None and time.monotonic() - known[1] < self._ttl:
             return known[0]
-        return await self._look_up(name, version)
+        return None
 
     def drop(self, name: str) -> None:
         """Forget what is known of a model, since this process changed it."""

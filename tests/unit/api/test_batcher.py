@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlhub.api.gateway.batcher import Batcher
-from mlhub.api.gateway.group import Answer, Limits, Target
+from mlhub.api.gateway.group import Answer, Batch, Group, Limits, Target, Waiter
 from mlhub.api.gateway.message import Message, Reply
 from mlhub.common import tensor
 from mlhub.common.batch import ENCODER, REQUEST, BatchReply, BatchRequest, Part
@@ -217,11 +217,46 @@ async def test_a_failed_worker_fails_its_batch_only() -> None:
     worker.batcher.replied(worker.sent[0].id, Reply("FAILURE", {"exc_type": "ValueError"}))
     with pytest.raises(BackendError):
         await asked
-    again = worker.ask(1.0)
+
+
+@run
+async def test_a_batch_beside_another_goes_once_it_is_as_large() -> None:
+    worker = Worker(rows=100, slots=4)
+    asked = [worker.ask(float(value)) for value in range(4)]
     await settle()
-    worker.batcher.replied(worker.sent[1].id, Reply("REVOKED"))
-    with pytest.raises(DeadlineError):
-        await again
+    assert [request.sizes for request in worker.requests()] == [(1,) * 4]
+    asked += [worker.ask(float(value)) for value in range(3)]
+    await settle()
+    assert len(worker.sent) == 1, "three are fewer than four"
+    asked.append(worker.ask(3.0))
+    await settle()
+    assert [len(request.sizes) for request in worker.requests()] == [4, 4]
+    asked.append(worker.ask(9.0))
+    await settle()
+    assert len(worker.sent) == 2, "one is fewer than four again"
+    worker.answer(0)
+    await settle()
+    assert len(worker.sent) == 2, "the other batch is still on its way, and its reply is near"
+    worker.answer(1)
+    await settle()
+    assert len(worker.sent) == 3, "nothing is in flight: nobody waits for others"
+    worker.answer(2)
+    await asyncio.gather(*asked)
+
+
+def test_where_replies_take_long_free_slots_are_used_at_once() -> None:
+    group = Group((TARGET, ()), TARGET, Limits(rows=100, size=1000, slots=2))
+    waiters: list[Any] = [Waiter(Rows({}, 1, single=True), None, 0.0) for _ in range(5)]  # type: ignore[arg-type]
+    batch = Batch("1", group, waiters[:4], 0.0)
+    group.sent(batch)
+    group.waiting.append(waiters[4])
+    assert not group.ripe, "as far as is known, the reply is near"
+    group.took(10.0)
+    assert group.ripe
+    group.sent(Batch("2", group, waiters[4:], 0.0))
+    assert not group.ripe, "both slots are taken"
+    group.ended(batch)
+    assert group.ripe
 
 
 @run
