@@ -25,6 +25,8 @@ _NUMBERS: Final = itertools.count(1)
 
 # Where a container does not tell how many physical cores there are, joblib warns, and warnings are errors.
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(os.cpu_count()))
+# Each further framework costs a hub seconds to start and hundreds of megabytes; tests that need one say so.
+os.environ.setdefault("MLHUB_FRAMEWORKS", '["sklearn"]')
 
 
 class Server:

@@ -6,7 +6,7 @@ Variables win over the file. `MLHUB_BACKENDS` takes the whole table of backends 
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -20,6 +20,16 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from mlhub.common.backend import MIB, BackendName, BackendSettings, Count, Seconds
 from mlhub.common.errors import MLHubError
 from mlhub.common.model import ModelType
+
+SERVER_PORTS: Final = {"sklearn": 8191, "pytorch": 8192, "keras": 8193, "tensorflow": 8194}
+"""Where MLHub's own model servers listen unless they are told otherwise, by the name of the framework."""
+FRAMEWORK_TYPES: Final = {
+    "sklearn": ModelType.SKLEARN,
+    "pytorch": ModelType.PYTORCH,
+    "keras": ModelType.KERAS,
+    "tensorflow": ModelType.TENSORFLOW,
+}
+"""What each of them serves."""
 
 
 class SettingsError(MLHubError):
@@ -66,9 +76,14 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     backends: dict[BackendName, BackendSettings] = Field(
-        default_factory=lambda: {"sklearn": BackendSettings(types=(ModelType.SKLEARN,))}
+        default_factory=lambda: {
+            name: BackendSettings(addresses=(f"http://127.0.0.1:{port}",), types=(FRAMEWORK_TYPES[name],))
+            for name, port in SERVER_PORTS.items()
+        }
     )
-    """Backends by name."""
+    """Backends by name; without any, one for each of MLHub's own model servers on this machine."""
+    frameworks: tuple[str, ...] | None = None
+    """Frameworks that `mlhub up` starts a model server for; without any, each that is installed."""
 
     max_json_bytes: Count = 16 * MIB
     """Bytes a JSON body may have."""

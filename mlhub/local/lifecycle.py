@@ -5,16 +5,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
 import requests
 
+from mlhub.client.records import Part
 from mlhub.common.settings import Settings
 from mlhub.local import logfile, processes
 from mlhub.local.errors import InstanceError, StartError
 from mlhub.local.instance import MARK, Instance, write
-from mlhub.local.plan import make_plan
+from mlhub.local.plan import make_plan, server_name
 from mlhub.local.ports import is_free
 from mlhub.local.program import Failure, Plan
 
@@ -64,7 +66,7 @@ def start(instance: Instance, settings: Settings, *, strict: bool, say: Say) -> 
                 f"The hub in {instance.folder} runs on {plan.host}:{plan.port} already; "
                 f"stop it first: mlhub down --data {instance.folder}"
             )
-        _wait_until_ready(instance, plan, say)
+        _wait_until_ready(instance, plan, settings.token, say)
         return Started(plan, fresh=False)
     # After a crash, programs may be left without a watcher; the database's folder would be locked by one.
     if processes.stop(instance.folder, _STOP):
@@ -80,7 +82,7 @@ def start(instance: Instance, settings: Settings, *, strict: bool, say: Say) -> 
     write(instance.failures, b"{}")
     try:
         watcher = _start_watcher(instance)
-        _wait_until_ready(instance, plan, say, watcher)
+        _wait_until_ready(instance, plan, settings.token, say, watcher)
     except BaseException:
         stop(instance)
         raise
@@ -107,7 +109,11 @@ def _start_watcher(instance: Instance) -> "subprocess.Popen[bytes]":
 
 
 def _wait_until_ready(
-    instance: Instance, plan: Plan, say: Say, watcher: "subprocess.Popen[bytes] | None" = None
+    instance: Instance,
+    plan: Plan,
+    token: str | None,
+    say: Say,
+    watcher: "subprocess.Popen[bytes] | None" = None,
 ) -> None:
     """Wait until the API says that all parts are well.
 
@@ -116,7 +122,7 @@ def _wait_until_ready(
     """
     deadline = time.monotonic() + _READY
     last = ""
-    while (problem := _problem(plan.url)) is not None:
+    while (problem := _problem(plan, token)) is not None:
         if problem != last:
             say(problem)
             last = problem
@@ -138,19 +144,26 @@ def _check_failures(instance: Instance) -> None:
             raise StartError(f"{name} ended at its start, with {failure.status}. {_tail(instance, name)}")
 
 
-def _problem(url: str) -> str | None:
-    """Return what keeps the hub from being ready; nothing when it is."""
+def _problem(plan: Plan, token: str | None) -> str | None:
+    """Return what keeps the hub from being ready, with all of its own model servers; nothing when it is."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        response = requests.get(f"{url}/health/ready", timeout=5)
+        ready = requests.get(f"{plan.url}/health/ready", timeout=5)
+        status = requests.get(f"{plan.url}/status", timeout=5, headers=headers)
     except requests.RequestException:
         return "waiting for the API"
-    if response.ok:
-        return None
     try:
-        detail = str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"something else answers at {url}"
-    return f"waiting: {detail.rstrip('.')}"
+        if not ready.ok:
+            return f"waiting: {str(ready.json()['detail']).rstrip('.')}"
+        if status.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            # The hub runs with a token that is not known here, and is ready.
+            return None
+        parts = msgspec.convert(status.json()["backends"], list[Part])
+    except (ValueError, KeyError, TypeError, msgspec.ValidationError):
+        return f"something else answers at {plan.url}"
+    own = {program.name for program in plan.programs}
+    away = [part for part in parts if not part.healthy and server_name(part.name) in own]
+    return f"waiting: {away[0].name}: {away[0].detail.rstrip('.')}" if away else None
 
 
 def _tail(instance: Instance, name: str) -> str:

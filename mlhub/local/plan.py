@@ -10,7 +10,7 @@ from mlhub.common.backend import BackendSettings
 from mlhub.common.settings import Settings
 from mlhub.local.database import EmbeddedDatabase
 from mlhub.local.errors import MissingError
-from mlhub.local.frameworks import installed
+from mlhub.local.frameworks import chosen
 from mlhub.local.instance import MARK, Instance
 from mlhub.local.program import Plan, Program
 from mlhub.local.rabbitmq import PORTS, BrokerPorts, RabbitNode
@@ -24,17 +24,19 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
 
     Raises:
         MissingError: something that is needed is not installed.
+        UnacceptableError: the settings name a framework that does not exist or is not installed.
     """
     backends = dict(settings.backends) if "backends" in settings.model_fields_set else {}
     served = {model_type for backend in backends.values() for model_type in backend.types}
     own = {
         name: model_type
-        for name, model_type in installed().items()
+        for name, model_type in chosen(settings.frameworks).items()
         if name not in backends and model_type not in served
     }
     if not own and not backends:
         raise MissingError(
-            "No framework is installed that the hub could serve; install one: pip install 'mlhub[sklearn]'."
+            "No framework is installed that the hub could serve; install one: pip install 'mlhub[sklearn]', "
+            "or another of mlhub[pytorch], mlhub[keras], mlhub[tensorflow]."
         )
     ports = instance.choose_ports([*PORTS, "database", *map(server_name, own)])
     backends |= {

@@ -35,13 +35,26 @@ class LogLevel(StrEnum):
 
 
 def serve(  # noqa: PLR0913 - the command's options
-    framework: Annotated[str, typer.Argument(help="Framework of the models: sklearn.")],
+    framework: Annotated[
+        str,
+        typer.Argument(
+            metavar="FRAMEWORK", help="Framework of the models: sklearn, pytorch, keras or tensorflow."
+        ),
+    ],
     *,
     repository: Annotated[
         Path, typer.Option(help="Folder with the models, as <model>/<version>/…; made when missing.")
     ] = Path("models"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8191,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on.",
+            show_default="8191 sklearn, 8192 pytorch, 8193 keras, 8194 tensorflow",
+        ),
+    ] = None,
     allow_remote: Annotated[
         bool,
         typer.Option(
@@ -78,6 +91,20 @@ def serve(  # noqa: PLR0913 - the command's options
             "crash the server with.",
         ),
     ] = None,
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Threads that one prediction computes with. Several predictions run at once in any case, so "
+            "more help only large models that few clients use.",
+        ),
+    ] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where PyTorch computes: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."
+        ),
+    ] = "auto",
     log_format: Annotated[
         LogFormat | None, typer.Option(help="How log lines look; default MLHUB_LOG_FORMAT.")
     ] = None,
@@ -89,11 +116,25 @@ def serve(  # noqa: PLR0913 - the command's options
     """Serve models of one framework by the Open Inference Protocol v2.
 
     Models load at their first use, many versions side by side. SIGTERM lets requests end.
+
+    [bold]What it serves[/], one file (or one SavedModel) in a folder of its own, <model>/<version>/:
+
+    sklearn: model.skops, from skops.io.dump.
+
+    pytorch: model.pt2, from torch.export.save with a free first dimension; or model.pt, from
+    torch.jit.save, with a mlhub.json that says what it takes.
+
+    keras: model.keras, from model.save, without Lambda layers. KERAS_BACKEND chooses the engine.
+
+    tensorflow: saved_model.pb and variables/, from tf.saved_model.save or model.export.
+
+    [bold]To try it[/]: mlhub serve pytorch --repository models, then
+    curl http://127.0.0.1:8192/v2/models/<model>
     """
     # What serves takes its time to import; `mlhub --help` should not wait for it.
     from mlhub.common import logs  # noqa: PLC0415
     from mlhub.common.asgi import AsgiServer  # noqa: PLC0415
-    from mlhub.common.settings import load_settings  # noqa: PLC0415
+    from mlhub.common.settings import SERVER_PORTS, load_settings  # noqa: PLC0415
     from mlhub.servers.frameworks import check_framework  # noqa: PLC0415
     from mlhub.servers.options import RuntimeOptions, ServerOptions  # noqa: PLC0415
 
@@ -103,17 +144,22 @@ def serve(  # noqa: PLR0913 - the command's options
         allow_pickles = settings.allow_pickles
     logs.configure(log_format or settings.log_format, log_level or settings.log_level)
     check_exposure(host, allow_remote=allow_remote)
-    limit_native_threads()
+    limit_native_threads(threads)
     repository.mkdir(parents=True, exist_ok=True)
     options = ServerOptions(
         framework=framework,
         repository=repository.absolute(),
         runtime=RuntimeOptions(
-            max_memory=max_memory * _MIB, allow_pickles=allow_pickles, trusted=tuple(trust or ())
+            max_memory=max_memory * _MIB,
+            allow_pickles=allow_pickles,
+            trusted=tuple(trust or ()),
+            threads=threads,
+            device=device,
         ),
         max_body_bytes=max_body_bytes,
     )
     name = f"mlhub-serve-{framework}"
+    port = SERVER_PORTS[framework] if port is None else port
     AsgiServer(name, lambda: _create(options), host=host, port=port, processes=processes).run()
 
 
@@ -142,10 +188,10 @@ def check_exposure(host: str, *, allow_remote: bool) -> None:
     )
 
 
-def limit_native_threads() -> None:
-    """Have BLAS and OpenMP compute in the thread that calls them, unless the environment says otherwise.
+def limit_native_threads(count: int) -> None:
+    """Have BLAS and OpenMP compute in so many threads, unless the environment says otherwise.
 
     Several predictions run at once already. To be called before these libraries are loaded.
     """
     for name in _NATIVE_THREADS:
-        os.environ.setdefault(name, "1")
+        os.environ.setdefault(name, str(count))

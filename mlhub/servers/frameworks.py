@@ -27,6 +27,7 @@ class Framework(msgspec.Struct, frozen=True):
 
 FRAMEWORKS: Final = {
     "sklearn": Framework("mlhub.servers.sklearn", "SklearnRuntime", needs=("sklearn", "skops")),
+    "pytorch": Framework("mlhub.servers.pytorch", "PyTorchRuntime", needs=("torch",)),
 }
 """By the name that `mlhub serve` takes; each has an extra of that name."""
 

@@ -14,6 +14,10 @@ class RuntimeOptions(msgspec.Struct, frozen=True):
     """Whether pickles are loaded, which can run any code."""
     trusted: tuple[str, ...] = ()
     """Full names of types that a skops file may hold besides those that skops trusts itself."""
+    threads: int = 1
+    """Threads that one prediction computes with; several predictions run at once in any case."""
+    device: str = "auto"
+    """Where models of PyTorch compute: a name that PyTorch knows, or `auto` for a GPU where there is one."""
 
 
 class ServerOptions(msgspec.Struct, frozen=True):

@@ -1,10 +1,7 @@
 """The scikit-learn runtime: skops files, and pickles where the administrator allows them."""
 
 import pickle
-import struct
 import warnings
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,42 +9,24 @@ import joblib
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from mlhub.common.errors import UnacceptableError
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Array
-from mlhub.servers import description, trees
+from mlhub.servers import artefact, description, trees
+from mlhub.servers.artefact import UNREADABLE, refusal
 from mlhub.servers.estimator import Estimator
 from mlhub.servers.options import RuntimeOptions
 
 _SKOPS: Final = ".skops"
 _PICKLES: Final = (".joblib", ".pkl")
-_UNREADABLE: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a broken or foreign file raises: both formats build any object from what they find."""
 
 
 class SklearnModel:
     """A fitted estimator that answers as the protocol wants it."""
 
-    def __init__(self, estimator: Any, artefact: Path, declared: Signature | None) -> None:
+    def __init__(self, estimator: Any, path: Path, declared: Signature | None) -> None:
         self._estimator = Estimator(estimator, declared)
         self.signature = self._estimator.signature
-        self.size_bytes = footprint(estimator, artefact.stat().st_size)
+        self.size_bytes = footprint(estimator, path.stat().st_size)
 
     def predict(self, inputs: dict[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]:
         """Compute outputs; without names, the default one."""
@@ -70,44 +49,35 @@ class SklearnRuntime:
         Raises:
             UnacceptableError: there is none, there are several, or it cannot be loaded.
         """
-        artefact = self._artefact(folder)
+        path = self._find(folder)
         declared = description.read(folder).signature
         try:
-            estimator = self._read(artefact)
-            return SklearnModel(estimator, artefact, declared)
-        except _UNREADABLE as error:
-            raise _bad(f"{artefact.name} cannot be loaded: {_first_line(error)}") from error
+            estimator = self._read(path)
+            return SklearnModel(estimator, path, declared)
+        except UNREADABLE as error:
+            raise artefact.unreadable(path, error) from error
 
-    def _artefact(self, folder: Path) -> Path:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
-        models = [path for path in files if path.suffix == _SKOPS]
-        pickles = [path for path in files if path.suffix in _PICKLES]
+    def _find(self, folder: Path) -> Path:
+        models = artefact.files(folder, (_SKOPS,))
+        pickles = artefact.files(folder, _PICKLES)
         if not models and pickles and not self._options.allow_pickles:
-            raise _bad(
+            raise refusal(
                 f"{pickles[0].name} is a pickle, which can run any code; this server loads "
                 f"only *{_SKOPS} files"
             )
-        found = models or pickles
-        if not found:
-            raise _bad(f"the bundle has no *{_SKOPS} file")
-        if len(found) > 1:
-            raise _bad(f"the bundle has several models: {', '.join(path.name for path in found)}")
-        return found[0]
+        return artefact.the_one(models or pickles, f"*{_SKOPS} file")
 
-    def _read(self, artefact: Path) -> Any:
-        if artefact.suffix != _SKOPS:
-            return joblib.load(artefact)
-        with zipfile.ZipFile(artefact) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > self._options.max_memory:
-            raise _bad(f"{artefact.name} unpacks to {unpacked} bytes, more than this server has for models")
+    def _read(self, path: Path) -> Any:
+        if path.suffix != _SKOPS:
+            return joblib.load(path)
+        artefact.check_unpacked(path, self._options.max_memory)
         trusted = (*trees.TRUSTED, *self._options.trusted)
         try:
-            estimator = skops.io.load(artefact, trusted=list(trusted))
+            estimator = skops.io.load(path, trusted=list(trusted))
         except UntrustedTypesFoundException as error:
-            found = skops.io.get_untrusted_types(file=artefact)
+            found = skops.io.get_untrusted_types(file=path)
             names = ", ".join(name for name in found if name not in trusted)
-            raise _bad(f"{artefact.name} holds types that are not trusted: {names}") from error
+            raise refusal(f"{path.name} holds types that are not trusted: {names}") from error
         trees.check(estimator)
         return estimator
 
@@ -135,15 +105,6 @@ def footprint(estimator: Any, file_size: int) -> int:
     counter = _ByteCounter()
     try:
         pickle.Pickler(counter, protocol=5, buffer_callback=counter.count_buffer).dump(estimator)
-    except (pickle.PicklingError, BufferError, *_UNREADABLE):
+    except (pickle.PicklingError, BufferError, *UNREADABLE):
         return file_size
     return counter.count
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
-def _bad(what: str) -> UnacceptableError:
-    return UnacceptableError(f"The model cannot be served: {what.rstrip('.')}.", code="not_loadable")

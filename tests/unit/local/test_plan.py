@@ -1,5 +1,6 @@
 """Which programs are started, and what they are told."""
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ import msgspec
 import pytest
 
 from mlhub.common.backend import BackendSettings
+from mlhub.common.errors import UnacceptableError
 from mlhub.common.model import ModelType
-from mlhub.common.settings import Settings
-from mlhub.local import plan, rabbitmq
+from mlhub.common.settings import FRAMEWORK_TYPES, Settings
+from mlhub.local import rabbitmq
 from mlhub.local.errors import MissingError
 from mlhub.local.instance import MARK, Instance
 from mlhub.local.plan import make_plan
 from mlhub.local.program import Plan
+from mlhub.servers.frameworks import FRAMEWORKS
 
 OTHERS = BackendSettings(addresses=("http://models.example:8000",), types=(ModelType.KERAS,))
 
@@ -135,10 +138,36 @@ def test_a_missing_database_is_named_with_what_installs_it(
         make_plan(instance, Settings())
 
 
+def test_each_framework_gets_a_server_and_both_pools(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLHUB_FRAMEWORKS")
+    made = make_plan(instance, Settings())
+    for name in FRAMEWORKS:
+        assert {f"server-{name}", f"predict-{name}", f"jobs-{name}"} <= names(made)
+        assert backends(made)[name]["types"] == [FRAMEWORK_TYPES[name]]
+    assert len({backend["addresses"][0] for backend in backends(made).values()}) == len(FRAMEWORKS)
+
+
+def test_only_the_frameworks_that_are_named_get_one(instance: Instance) -> None:
+    made = make_plan(instance, Settings(frameworks=("pytorch",)))
+    assert list(backends(made)) == ["pytorch"]
+    assert not made.samples
+
+
+def test_a_framework_that_there_is_not_is_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnacceptableError, match=r"'caffe'.*sklearn"):
+        make_plan(instance, Settings(frameworks=("caffe",)))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(UnacceptableError, match=r"pip install 'mlhub\[pytorch\]'"):
+        make_plan(instance, Settings(frameworks=("pytorch",)))
+
+
 def test_frameworks_that_are_all_missing_are_named_with_what_installs_one(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "installed", dict)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.delenv("MLHUB_FRAMEWORKS")
     with pytest.raises(MissingError, match=r"pip install 'mlhub\[sklearn\]'"):
         make_plan(instance, Settings())
     assert "predict-keras" in names(make_plan(instance, Settings(backends={"keras": OTHERS})))
