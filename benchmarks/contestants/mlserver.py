@@ -1,7 +1,6 @@
 """MLServer with its scikit-learn runtime, called directly."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Any
 import msgspec
 
 from benchmarks import digits
-from benchmarks.contestants.base import ROOT, Running
+from benchmarks.contestants.base import Running
+from benchmarks.contestants.digits_server import trained
 from benchmarks.contestants.environment import Environment
 from benchmarks.load import json_request
 from benchmarks.measure import tree
 from benchmarks.program import answers, program
 from benchmarks.workspace import Workspace, free_port
-
-_TRAIN = ROOT / "benchmarks" / "servers" / "train.py"
 
 
 class MLServer:
@@ -73,9 +71,7 @@ class MLServer:
             )
 
     def _place(self, folder: Path, version: str) -> None:
-        model = self._workspace.folder(self.name) / "model.joblib"
-        if not model.exists():
-            subprocess.run([str(self._environment.python), str(_TRAIN), str(model)], check=True)
+        model = trained(self._environment, self._workspace.folder(self.name))
         target = folder / "digits"
         target.mkdir(exist_ok=True)
         shutil.copyfile(model, target / model.name)

@@ -8,6 +8,7 @@ from benchmarks.contestants.base import Contestant
 from benchmarks.contestants.ceiling import HttpAlone
 from benchmarks.contestants.hub import Hub, HubWithMLServer
 from benchmarks.contestants.mlserver import MLServer
+from benchmarks.contestants.others import others
 from benchmarks.contestants.own import OwnServer
 from benchmarks.workspace import Workspace
 
@@ -24,6 +25,7 @@ def contestants(workspace: Workspace) -> list[Contestant]:
         HubWithMLServer(workspace),
         OwnServer(workspace),
         MLServer(workspace),
+        *others(workspace),
         HttpAlone(workspace),
     ]
 
