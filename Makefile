@@ -28,10 +28,10 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev rabbitmq wrk ## measure the figures of the documentation
+bench: $(VENV)/.dev contestants rabbitmq wrk ## measure the figures of the documentation
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(VENV)/.dev rabbitmq wrk ## the same, in less than three minutes
+bench-quick: $(VENV)/.dev contestants rabbitmq wrk ## the same, in less than three minutes
 	$(BIN)/python -m benchmarks --quick
 
 # Debian has the part of Python that makes virtual environments in a package of its own.
@@ -47,8 +47,24 @@ $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing MLHub and what its tests need into $(VENV)"
-	@$(PIP) '.[local,all,s3,dev]'
+	@$(PIP) '.[local,all,s3,bench,dev]'
 	@touch $@ $(VENV)/.local
+
+# What the hub is compared with, each in an environment of its own, since their requirements clash.
+CONTESTANTS := .venv-mlserver .venv-kserve .venv-litserve .venv-bentoml
+
+.venv-mlserver: PACKAGES = mlserver==1.7.1 mlserver-sklearn==1.7.1
+.venv-kserve:   PACKAGES = kserve==0.21.0 scikit-learn==1.9.1
+.venv-litserve: PACKAGES = litserve==0.2.19 scikit-learn==1.9.1
+.venv-bentoml:  PACKAGES = bentoml==1.4.40 scikit-learn==1.9.1
+
+$(CONTESTANTS): | $(VENV)/bin/python
+	@echo "installing $(PACKAGES) into $@"
+	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check $(PACKAGES) || { rm -rf $@; exit 1; }
+
+.PHONY: contestants
+contestants: # one that cannot be installed is left out, and the report says so
+	@$(MAKE) --no-print-directory --keep-going $(CONTESTANTS) || true
 
 .PHONY: rabbitmq curl wrk
 rabbitmq:
