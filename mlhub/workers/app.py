@@ -20,7 +20,7 @@ from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.stores import create_bundle_store
 from mlhub.storage.versions import VersionStore
-from mlhub.workers import tasks
+from mlhub.workers import strategy, tasks, transport
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.attempts import AttemptPolicy
@@ -49,8 +49,11 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         )
     adapter = create_adapter(settings.backends[backend])
     queue = topology.predict_queue(backend) if kind == "predict" else topology.jobs_queue(backend)
+    # Encrypted connections may not be written by one thread while another reads: they go Celery's own way.
+    is_plain = settings.broker_url.startswith("amqp://")
     app = topology.celery_app(
         settings.broker_url,
+        broker_transport=transport.NAME if is_plain else None,
         task_queues=[queue],
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
@@ -58,7 +61,7 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         worker_consumer=QueueConsumer,
     )
     if kind == "predict":
-        tasks.register_predict(app, adapter)
+        tasks.register_predict(app, adapter, **({"Strategy": strategy.NAME} if is_plain else {}))
     else:
         app.steps["consumer"].add(DeadLetters)
         _add_jobs(app, settings, backend, adapter)

@@ -1,5 +1,7 @@
 """The tasks: each decodes its argument and makes one call."""
 
+from typing import Any
+
 from celery import Celery
 
 from mlhub.common import topology
@@ -12,8 +14,14 @@ from mlhub.workers.removal import RemovalJob
 from mlhub.workers.validation.job import ValidationJob
 
 
-def register_predict(app: Celery, adapter: BackendAdapter) -> None:
-    """Add the tasks of a predict pool; their results go back through Celery's result backend."""
+def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> None:
+    """Add the tasks of a predict pool; their results go back through Celery's result backend.
+
+    Args:
+        app: Celery's application.
+        adapter: what calls the model servers.
+        options: of the task for batches, as Celery knows them.
+    """
 
     def predict(payload: bytes) -> bytes:
         return ENCODER.encode(run_batch(adapter, REQUEST.decode(payload)))
@@ -25,8 +33,8 @@ def register_predict(app: Celery, adapter: BackendAdapter) -> None:
             return ENCODER.encode(Probe(healthy=False, detail=error.detail))
         return ENCODER.encode(Probe(healthy=True))
 
-    app.task(predict, name=topology.PREDICT)
-    app.task(probe, name=topology.PROBE)
+    app.task(predict, name=topology.PREDICT, shared=False, **options)
+    app.task(probe, name=topology.PROBE, shared=False)
 
 
 def register_jobs(
@@ -43,6 +51,6 @@ def register_jobs(
     def remove(deployment: str) -> None:
         removal.run(deployment)
 
-    app.task(predict, name=topology.JOB_PREDICT, ignore_result=True)
-    app.task(validate, name=topology.JOB_VALIDATE, ignore_result=True)
-    app.task(remove, name=topology.JOB_REMOVE, ignore_result=True)
+    app.task(predict, name=topology.JOB_PREDICT, shared=False, ignore_result=True)
+    app.task(validate, name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
+    app.task(remove, name=topology.JOB_REMOVE, shared=False, ignore_result=True)
