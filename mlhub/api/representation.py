@@ -51,6 +51,7 @@ def version(item: Version) -> dict[str, Any]:
         },
         "steps": item.steps,
         "example_output": None if item.example_output is None else msgspec.Raw(item.example_output.encode()),
+        "image": item.image,
         "created_at": item.created_at,
         "ready_at": item.ready_at,
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from mlhub.common.errors import UnacceptableError
+from mlhub.common.image import ImageSpec
 from mlhub.common.signature import Signature
 
 
@@ -133,6 +134,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """What it answered to its example input during validation, as JSON text; nothing without an example."""
     card: bool = False
     """Whether its bundle has a README, which is kept as its card."""
+    image: ImageSpec | None = None
+    """What the bundle says of how pictures become the input."""
     attempts: int = 0
     """How often a job began to work on it."""
     lease_until: datetime | None = None

@@ -9,6 +9,7 @@ import msgspec
 
 from mlhub.common import names
 from mlhub.common.errors import ConflictError, NotFoundError, UnavailableError
+from mlhub.common.image import ImageSpec
 from mlhub.common.model import VersionState
 from mlhub.common.signature import Signature
 from mlhub.storage.models import ModelStore
@@ -29,6 +30,8 @@ class Route(msgspec.Struct, frozen=True):
     deployment: str
     signature: Signature
     labels: tuple[str, ...]
+    image: ImageSpec | None = None
+    """What the bundle says of pictures."""
 
 
 class RouteService:
@@ -57,7 +60,9 @@ class RouteService:
             raise ConflictError(
                 f"Version {version!r} of {name!r} is not ready; it is {found.state}.", code="not_ready"
             )
-        return Route(name, version, found.backend, found.deployment, found.signature, found.labels)
+        return Route(
+            name, version, found.backend, found.deployment, found.signature, found.labels, found.image
+        )
 
 
 class RouteCache:

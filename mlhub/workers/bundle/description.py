@@ -2,15 +2,18 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from mlhub.common.errors import UnacceptableError
+from mlhub.common.image import ImageSpec
 from mlhub.common.jsontensor import MAX_DEPTH
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES
+from mlhub.workers.bundle import params
+from mlhub.workers.bundle.params import Params
 
 FILE: Final = "mlhub.json"
 _MOST: Final = 16 * 1024 * 1024
@@ -18,18 +21,6 @@ _MOST: Final = 16 * 1024 * 1024
 
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
 _Extent = Annotated[int, Meta(ge=ANY, le=2**31 - 1)]
-_Pixels = Annotated[int, Meta(ge=1, le=16384)]
-
-
-class ImageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a picture becomes the model's input."""
-
-    size: tuple[_Pixels, _Pixels]
-    """Height and width, in pixels."""
-    channels: Literal[1, 3, 4] = 3
-    """Numbers a pixel has: grey, colour, or colour and opacity."""
-    scale: Annotated[float, Meta(gt=0)] = 1.0
-    """What the values of pixels, 0 to 255, are divided by."""
 
 
 class BundleDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +32,7 @@ class BundleDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Names of the classes, in the order of the model's outputs."""
     signature: Signature | None = None
     """What the model takes and gives, where its server cannot tell."""
-    image: ImageDescription | None = None
+    image: ImageSpec | None = None
     """How pictures are made to fit."""
 
 
@@ -67,9 +58,21 @@ _DECODER: Final = msgspec.json.Decoder(_Description)
 def read(root: Path) -> BundleDescription:
     """Read the description in the folder with the bundle's files; without one it is empty.
 
+    What it leaves out, TFaaS's `params.json` may say.
+
     Raises:
         UnacceptableError: it is wrong; the sentence says where.
     """
+    found = _read(root)
+    beside = params.read(root)
+    return msgspec.structs.replace(
+        found,
+        labels=found.labels or params.read_labels(root, beside),
+        image=found.image or _image(beside),
+    )
+
+
+def _read(root: Path) -> BundleDescription:
     path = root / FILE
     if not path.is_file():
         return BundleDescription()
@@ -87,6 +90,13 @@ def read(root: Path) -> BundleDescription:
         _check(found.signature.outputs)
         signature = msgspec.convert(msgspec.to_builtins(found.signature), Signature)
     return BundleDescription(found.input_example, found.labels, signature, found.image)
+
+
+def _image(beside: Params) -> ImageSpec | None:
+    match beside.img_channels:
+        case 1 | 3 | 4 as channels if not isinstance(channels, bool):
+            return ImageSpec(channels=channels)
+    return None
 
 
 def _check(specs: tuple[TensorSpec, ...]) -> None:

@@ -106,6 +106,7 @@ class ValidationJob:
         return {
             "signature": msgspec.to_builtins(draft.known()),
             "labels": list(draft.found().description.labels),
+            "image": msgspec.to_builtins(draft.found().description.image),
             "card": draft.card is not None,
             "example_output": None if draft.example_output is None else _json(draft.example_output),
             "steps": msgspec.to_builtins(steps),

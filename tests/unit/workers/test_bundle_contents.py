@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from mlhub.common.errors import UnacceptableError
+from mlhub.common.image import ImageSpec
 from mlhub.common.model import ModelType
 from mlhub.common.signature import Signature, TensorSpec
 from mlhub.workers.bundle.contents import BundleContents, inspect
-from mlhub.workers.bundle.description import BundleDescription, ImageDescription
+from mlhub.workers.bundle.description import BundleDescription
 
 
 def zip_with(path: Path, *names: str) -> None:
@@ -71,7 +72,7 @@ def test_the_files_of_each_type_are_found_at_the_top_and_in_one_folder(
 ) -> None:
     for name in GOOD[model_type]:
         add(tmp_path, place + name)
-    assert look(tmp_path, model_type) == BundleContents(tmp_path / place, BundleDescription())
+    assert look(tmp_path, model_type).root == tmp_path / place
 
 
 @pytest.mark.parametrize("model_type", ModelType)
@@ -196,8 +197,39 @@ def test_a_description_is_read(tmp_path: Path) -> None:
         input_example=[[1, 2.5, 3, 4]],
         labels=("setosa", "versicolor"),
         signature=Signature((TensorSpec("x", "FP32", (-1, 4)),), (TensorSpec("y", "FP32", (-1, 4)),)),
-        image=ImageDescription((28, 28), 1, 255),
+        image=ImageSpec((28, 28), 1, 255),
     )
+
+
+def test_what_a_description_leaves_out_stands_in_the_files_of_tfaas(tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_text('{"name": "m", "labels": "names.txt", "img_channels": 3}')
+    (tmp_path / "names.txt").write_text("cat\ndog\n\n")
+    assert described(tmp_path, {}) == BundleDescription(labels=("cat", "dog"), image=ImageSpec(channels=3))
+    own = {"labels": ["a", "b"], "image": {"channels": 1}}
+    assert described(tmp_path, own) == BundleDescription(labels=("a", "b"), image=ImageSpec(channels=1))
+
+
+def test_labels_alone_are_read_and_never_from_outside_the_bundle(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("root")
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "params.json").write_text('{"labels": "../secret.txt", "img_channels": true}')
+    assert described(folder, {}) == BundleDescription()
+    (folder / "params.json").unlink()
+    (folder / "labels.txt").write_text("cat\r\ndog")
+    assert described(folder, {}).labels == ("cat", "dog")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"img_channels": [2]}'])
+def test_another_file_of_that_name_says_nothing(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_bytes(content)
+    assert described(tmp_path, {}) == BundleDescription()
+
+
+def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes(b"\xff")
+    with pytest.raises(UnacceptableError, match=r"labels\.txt is not UTF-8"):
+        described(tmp_path, {})
 
 
 SPEC = {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
@@ -231,12 +263,13 @@ SPEC = {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
         ({"signature": {"inputs": [{**SPEC, "name": ""}]}}, "name"),
         ({"signature": {"inputs": [SPEC, SPEC]}}, "two tensors named 'x'"),
         ({"signature": {"inputs": [SPEC], "outputs": [SPEC, SPEC]}}, "two tensors named 'x'"),
-        ({"image": {}}, "size"),
+        ({"image": []}, "$.image"),
         ({"image": {"size": [28]}}, "$.image.size"),
         ({"image": {"size": [0, 28]}}, "$.image.size"),
         ({"image": {"size": [28, 28], "channels": 2}}, "$.image.channels"),
         ({"image": {"size": [28, 28], "scale": 0}}, "$.image.scale"),
-        ({"image": {"size": [28, 28], "mean": 0}}, "mean"),
+        ({"image": {"size": [28, 28], "median": 0}}, "median"),
+        ({"image": {"std": [1, 0, 1]}}, "$.image.std"),
         (b" " * (16 * 1024 * 1024 + 1), "bytes"),
     ],
 )
