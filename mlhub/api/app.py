@@ -13,7 +13,9 @@ from mlhub.api.bodies import BodyWatch
 from mlhub.api.express import Express
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.middleware import BearerToken, RequestId
-from mlhub.api.resources.bundles import DownloadResource, UploadResource
+from mlhub.api.publication import Publication
+from mlhub.api.resources.bundles import FormUploadResource, UploadResource
+from mlhub.api.resources.downloads import DownloadResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
 from mlhub.api.resources.predict import PredictResource
@@ -82,7 +84,7 @@ def create_app(settings: Settings) -> Express:
 
     model_service = ModelService(models, versions, catalogue, settings)
     prediction_service = PredictionService(predictions, settings.max_prediction_bytes)
-    upload_service = UploadService(models, versions, catalogue, shelf)
+    upload_service = UploadService(models, versions, catalogue, shelf, model_service)
     routes = RouteCache(RouteService(models, versions).find, settings.route_ttl)
     health = HealthService(gateway, lambda: check(database), bundles.check, tuple(settings.backends))
 
@@ -93,7 +95,8 @@ def create_app(settings: Settings) -> Express:
     problems.add_handlers(app)
     app.req_options.strip_url_path_trailing_slash = True
 
-    model = ModelResource(model_service, routes, gateway, settings.max_json_bytes)
+    publication = Publication(upload_service, model_service, gateway, settings)
+    model = ModelResource(model_service, routes, gateway, publication, settings.max_json_bytes)
     predict = PredictResource(routes, gateway, prediction_service, settings)
     download = DownloadResource(model_service, bundles)
     _add(
@@ -101,7 +104,8 @@ def create_app(settings: Settings) -> Express:
         {
             "/models": ModelsResource(model_service),
             "/model/{name}": model,
-            "/model/{name}/upload": UploadResource(upload_service, model_service, gateway, settings),
+            "/model/{name}/upload": UploadResource(publication),
+            "/upload": FormUploadResource(publication),
             "/model/{name}/download": download,
             "/model/{name}/predict": predict,
             "/model/{name}/versions": VersionsResource(model_service),

@@ -1,6 +1,6 @@
 """Bodies of `multipart/form-data` (RFC 7578), read part by part with flat memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final, TypeAlias
 
 import falcon.asgi
@@ -47,6 +47,7 @@ class FormPart:
         """Name of the file as the client says it, not to be trusted; a part without one is a plain field."""
         self.content_type: str | None = segment.content_type
         """Media type in lower case without parameters, when the part says one."""
+        self._headers = {name.lower(): value for name, value in segment.headerlist}
         self._events = events
         self._limits = limits
         self._ended = False
@@ -55,6 +56,10 @@ class FormPart:
     def is_file(self) -> bool:
         """Whether the client sent it as a file."""
         return self.filename is not None
+
+    def header(self, name: str) -> str | None:
+        """Return a header of this part."""
+        return self._headers.get(name.lower())
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the content in the pieces in which it arrives.
@@ -109,17 +114,24 @@ def is_form(req: falcon.asgi.Request) -> bool:
     return (req.content_type or "").partition(";")[0].strip().lower() == _FORM
 
 
-async def parts(req: falcon.asgi.Request, limits: FormLimits) -> AsyncIterator[FormPart]:
+async def parts(
+    req: falcon.asgi.Request, limits: FormLimits, observe: Callable[[bytes], None] | None = None
+) -> AsyncIterator[FormPart]:
     """Yield the parts of a form in their order, each while it arrives; what is not read of one is skipped.
 
     Every part has a name. Parts that come after an error, or that are never asked for, are not read.
+
+    Args:
+        req: the request.
+        limits: what the form may be.
+        observe: sees the bytes of the form itself.
 
     Raises:
         UnsupportedMediaError: the request does not say that its body is a form.
         MalformedError: the form breaks off, is none, or has too many parts or headers.
         TooLargeError: it has more bytes than its limit.
     """
-    events = _events(req, limits)
+    events = _events(req, limits, observe)
     try:
         async for event in events:
             if not isinstance(event, MultipartSegment):
@@ -134,10 +146,14 @@ async def parts(req: falcon.asgi.Request, limits: FormLimits) -> AsyncIterator[F
         await events.aclose()
 
 
-async def _events(req: falcon.asgi.Request, limits: FormLimits) -> AsyncGenerator[_Event, None]:
+async def _events(
+    req: falcon.asgi.Request, limits: FormLimits, observe: Callable[[bytes], None] | None
+) -> AsyncGenerator[_Event, None]:
     try:
         with _parser(req, limits) as parser:
             async for chunk in chunks(req, limits.body):
+                if observe is not None:
+                    observe(chunk)
                 for event in parser.parse(chunk) if chunk else ():
                     yield event
     except MultipartError as error:

@@ -23,6 +23,7 @@ _STATUSES: Final[dict[type[MLHubError], int]] = {
     errors.PreconditionFailedError: 412,
     errors.TooLargeError: 413,
     errors.UnsupportedMediaError: 415,
+    errors.RangeError: 416,
     errors.UnacceptableError: 422,
     errors.BackendRefusedError: 422,
     errors.BackendError: 502,

@@ -66,6 +66,12 @@ class TooLargeError(MLHubError):
     code = "too_large"
 
 
+class RangeError(MLHubError):
+    """The range of bytes that is asked for lies behind the end."""
+
+    code = "range_not_satisfiable"
+
+
 class UnsupportedMediaError(MLHubError):
     """The body is of a kind that this call does not read."""
 

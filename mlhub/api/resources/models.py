@@ -9,9 +9,12 @@ import msgspec
 from mlhub.api import representation
 from mlhub.api.bodies import read_json
 from mlhub.api.gateway.gateway import Gateway
+from mlhub.api.multipart import is_form
+from mlhub.api.publication import Publication
 from mlhub.api.responses import entity_tag, has_tag, limit_of, link_next, send, send_entity
 from mlhub.api.services.models import Accepts, Entry, ModelFields, ModelService
 from mlhub.api.services.routes import RouteCache
+from mlhub.api.services.uploads import Target
 from mlhub.common import topology
 from mlhub.common.errors import PreconditionFailedError, UnacceptableError
 from mlhub.common.model import ModelState, ModelType, Version
@@ -40,10 +43,18 @@ class ModelsResource:
 class ModelResource:
     """One entry."""
 
-    def __init__(self, models: ModelService, routes: RouteCache, gateway: Gateway, max_bytes: int) -> None:
+    def __init__(
+        self,
+        models: ModelService,
+        routes: RouteCache,
+        gateway: Gateway,
+        publication: Publication,
+        max_bytes: int,
+    ) -> None:
         self._models = models
         self._routes = routes
         self._gateway = gateway
+        self._publication = publication
         self._max_bytes = max_bytes
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
@@ -52,7 +63,11 @@ class ModelResource:
         send_entity(req, resp, representation.entry(entry))
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
-        """Create the entry."""
+        """Create the entry; of a form, with the bundle in its part `file`."""
+        if is_form(req):
+            target = Target(model=name, may_create=True, must_create=True)
+            await self._publication.from_form(req, resp, target)
+            return
         fields = await read_json(req, _FIELDS, self._max_bytes)
         entry = await asyncio.to_thread(self._models.create, name, fields)
         resp.set_header("Location", f"/model/{name}")
