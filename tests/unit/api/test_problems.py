@@ -38,6 +38,7 @@ FAMILIES = [
     (errors.ConflictError, 409),
     (errors.PreconditionFailedError, 412),
     (errors.TooLargeError, 413),
+    (errors.RangeError, 416),
     (errors.UnsupportedMediaError, 415),
     (errors.UnacceptableError, 422),
     (errors.BackendRefusedError, 422),
