@@ -19,7 +19,7 @@ up: $(VENV)/.local rabbitmq curl ## start the whole hub on this machine (PORT=81
 down: ## stop it; its data stays
 	@if [ -x $(BIN)/mlhub ]; then $(BIN)/mlhub down --data '$(DATA)'; fi
 
-test: $(VENV)/.dev rabbitmq curl ## install what the tests need, and run them all
+test: $(VENV)/.dev .venv-mlserver rabbitmq curl ## install what the tests need, and run them all
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter
@@ -50,17 +50,23 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) '.[local,all,s3,bench,dev]'
 	@touch $@ $(VENV)/.local
 
-# What the hub is compared with, each in an environment of its own, since their requirements clash.
+# What the hub is tested with (MLServer) and compared with, each in an environment of its own, since their requirements clash.
 CONTESTANTS := .venv-mlserver .venv-kserve .venv-litserve .venv-bentoml
 
-.venv-mlserver: PACKAGES = mlserver==1.7.1 mlserver-sklearn==1.7.1
+.venv-mlserver: PACKAGES = mlserver==1.7.1 mlserver-sklearn==1.7.1 scikit-learn==1.9.1
 .venv-kserve:   PACKAGES = kserve==0.21.0 scikit-learn==1.9.1
 .venv-litserve: PACKAGES = litserve==0.2.19 scikit-learn==1.9.1
 .venv-bentoml:  PACKAGES = bentoml==1.4.40 scikit-learn==1.9.1
 
-$(CONTESTANTS): | $(VENV)/bin/python
-	@echo "installing $(PACKAGES) into $@"
-	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check $(PACKAGES) || { rm -rf $@; exit 1; }
+.PHONY: $(CONTESTANTS)
+$(CONTESTANTS): %: %/.installed
+
+# The stamp is made last, so that an installation that was broken off is begun anew.
+$(CONTESTANTS:%=%/.installed): %/.installed: | $(VENV)/bin/python
+	@echo "installing $(PACKAGES) into $*"
+	@rm -rf $* && $(PYTHON) -m venv $*
+	@$*/bin/pip install --quiet --disable-pip-version-check $(PACKAGES) || { rm -rf $*; exit 1; }
+	@touch $@
 
 .PHONY: contestants
 contestants: # one that cannot be installed is left out, and the report says so

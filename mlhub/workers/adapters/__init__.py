@@ -6,10 +6,12 @@ from typing import Final
 from mlhub.common.backend import BackendSettings
 from mlhub.common.settings import SettingsError
 from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.adapters.mlserver import MLServerAdapter
 from mlhub.workers.adapters.oip import OpenInferenceAdapter
 
 ADAPTERS: Final[dict[str, Callable[[BackendSettings], BackendAdapter]]] = {
     "oip": OpenInferenceAdapter,
+    "mlserver": MLServerAdapter,
 }
 """What speaks each protocol that `BackendSettings.protocol` may name."""
 

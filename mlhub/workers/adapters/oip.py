@@ -45,7 +45,7 @@ class _Metadata(msgspec.Struct):
     outputs: tuple[TensorSpec, ...] = ()
 
 
-class _Listed(msgspec.Struct):
+class Listed(msgspec.Struct):
     """A version in a server's index."""
 
     name: str
@@ -53,7 +53,7 @@ class _Listed(msgspec.Struct):
     state: str | None = None
 
 
-_INDEX: Final = msgspec.json.Decoder(list[_Listed])
+_INDEX: Final = msgspec.json.Decoder(list[Listed])
 
 
 class OpenInferenceAdapter:
@@ -61,7 +61,7 @@ class OpenInferenceAdapter:
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
-        read_options(settings, NoOptions)
+        self._configure(settings)
         self._servers = ServerPool(settings)
         self._extensions = Extensions(self._servers, settings.timeout)
         self._repository = None if settings.repository is None else ModelRepository(settings.repository)
@@ -73,7 +73,7 @@ class OpenInferenceAdapter:
                 "This backend has no folder to put models in; whoever runs the hub sets its 'repository'.",
                 code="no_repository",
             )
-        self._repository.place(model, deployment, files)
+        self._place(self._repository, model, deployment, files)
         for answer in self._tell(model, deployment, "load", self._settings.load_timeout):
             if answer.status in _UNKNOWN:
                 raise NotDeployedError(
@@ -89,7 +89,7 @@ class OpenInferenceAdapter:
             return
         self._repository.remove(model, deployment)
         try:
-            answers = self._tell(model, deployment, "unload", self._settings.timeout)
+            answers = self._unload(model, deployment)
         except BackendUnreachableError as error:
             # When it comes back it finds no files.
             _LOG.info("version %s of %s was not unloaded: %s", deployment, model, error)
@@ -100,14 +100,21 @@ class OpenInferenceAdapter:
 
     def ready(self, model: str, deployment: str) -> bool:
         """Ask a server; only the status of its answer counts."""
-        call = Call("GET", f"/v2/models/{model}/versions/{deployment}/ready", self._settings.timeout)
+        call = Call("GET", f"{self._path(model, deployment)}/ready", self._settings.timeout)
         return self._servers.ask(call).status == HTTPStatus.OK
 
     def deployments(self) -> frozenset[tuple[str, str]]:
         """Read each server's index."""
+        lazy: dict[str, bool] = {}
+
+        def body(address: str) -> tuple[bytes, dict[str, str]]:
+            lazy[address] = oip.LAZY_EXTENSION in self._extensions.of(address)
+            return b"{}", _JSON
+
         found: list[frozenset[tuple[str, str]]] = []
-        call = Call("POST", "/v2/repository/index", self._settings.timeout, lambda _address: (b"{}", _JSON))
-        for answer in self._servers.ask_all(call):
+        for answer in self._servers.ask_all(
+            Call("POST", "/v2/repository/index", self._settings.timeout, body)
+        ):
             if answer.status in _UNKNOWN:
                 raise BackendError(
                     f"The model server at {answer.address} lacks the protocol's repository extension, so "
@@ -117,19 +124,19 @@ class OpenInferenceAdapter:
                 index = _INDEX.decode(checked(answer).body)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise garbage(answer) from error
-            lazy = oip.LAZY_EXTENSION in self._extensions.of(answer.address)
             found.append(
                 frozenset(
                     (item.name, item.version)
                     for item in index
-                    if item.version is not None and (lazy or item.state in _THERE)
+                    if item.version is not None
+                    and (lazy[answer.address] or self._is_there(answer.address, item))
                 )
             )
         return frozenset.intersection(*found)
 
     def signature(self, model: str, deployment: str) -> Signature:
         """Read the model's metadata."""
-        call = Call("GET", f"/v2/models/{model}/versions/{deployment}", self._settings.load_timeout)
+        call = Call("GET", self._path(model, deployment), self._settings.load_timeout)
         answer = checked(self._servers.ask(call))
         try:
             found = msgspec.json.decode(answer.body, type=_Metadata)
@@ -155,7 +162,7 @@ class OpenInferenceAdapter:
                 made[binary] = _request(inputs, outputs, binary=binary)
             return made[binary]
 
-        path = f"/v2/models/{model}/versions/{deployment}/infer"
+        path = f"{self._path(model, deployment)}/infer"
         call = Call("POST", path, self._settings.timeout, body)
         return _outputs(checked(self._servers.ask(call)))
 
@@ -164,6 +171,27 @@ class OpenInferenceAdapter:
         answer = self._servers.ask(Call("GET", "/v2/health/ready", _PROBE_TIMEOUT))
         if answer.status != HTTPStatus.OK:
             raise BackendError(f"The model server at {answer.address} is not ready.")
+
+    def _configure(self, settings: BackendSettings) -> None:
+        """Read the options."""
+        read_options(settings, NoOptions)
+
+    def _path(self, model: str, deployment: str) -> str:
+        """Return where the servers have a version."""
+        return f"/v2/models/{model}/versions/{deployment}"
+
+    def _place(self, repository: ModelRepository, model: str, deployment: str, files: Path) -> None:
+        """Put the files where the servers look."""
+        repository.place(model, deployment, files)
+
+    def _unload(self, model: str, deployment: str) -> list[Answer]:
+        """Have the servers forget a version whose files are gone."""
+        return self._tell(model, deployment, "unload", self._settings.timeout)
+
+    def _is_there(self, address: str, listed: Listed) -> bool:
+        """Tell whether a server has a version of its index."""
+        del address
+        return listed.state in _THERE
 
     def _tell(self, model: str, deployment: str, verb: str, timeout: float) -> list[Answer]:
         """Make a repository call to every server; return the answers of those that can be reached.

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -18,8 +18,17 @@ class ModelRepository:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def place(self, model: str, deployment: str, files: Path) -> None:
+    def place(
+        self, model: str, deployment: str, files: Path, *, folder: str = "", beside: Mapping[str, bytes] = {}
+    ) -> None:
         """Make a folder's files a version; one that is there stays as it is.
+
+        Args:
+            model: whose version it is.
+            deployment: name of the version's folder.
+            files: the folder with its files.
+            folder: the folder within the version's that they are put into; by default that itself.
+            beside: more files for the version's folder, by name.
 
         Raises:
             BackendError: the repository cannot be written.
@@ -31,13 +40,21 @@ class ModelRepository:
             if final.is_dir():
                 return
             try:
-                incoming.mkdir(parents=True)
-                _copy(files, incoming)
+                (incoming / folder).mkdir(parents=True)
+                _copy(files, incoming / folder)
+                for name, content in beside.items():
+                    (incoming / name).write_bytes(content)
+                    sync(incoming / name)
+                sync(incoming)
                 with suppress(FileExistsError), _renaming():
                     incoming.rename(final)
                 sync(final.parent)
             finally:
                 shutil.rmtree(incoming, ignore_errors=True)
+
+    def has_any(self, model: str) -> bool:
+        """Tell whether a model has versions here."""
+        return any(not path.name.startswith(".") for path in (self._root / model).glob("*"))
 
     def remove(self, model: str, deployment: str) -> None:
         """Remove a version, and what unfinished attempts to place it left; one that is not there is fine.
