@@ -23,11 +23,17 @@ class Framework(msgspec.Struct, frozen=True):
     """Name of the class, called with `RuntimeOptions`."""
     needs: tuple[str, ...]
     """Modules that the optional extra of the same name brings."""
+    engines: tuple[str, ...] = ()
+    """Modules of which it needs any one besides; the extra brings the first."""
 
 
 FRAMEWORKS: Final = {
     "sklearn": Framework("mlhub.servers.sklearn", "SklearnRuntime", needs=("sklearn", "skops")),
     "pytorch": Framework("mlhub.servers.pytorch", "PyTorchRuntime", needs=("torch",)),
+    "keras": Framework(
+        "mlhub.servers.keras", "KerasRuntime", needs=("keras",), engines=("torch", "tensorflow", "jax")
+    ),
+    "tensorflow": Framework("mlhub.servers.tensorflow", "TensorFlowRuntime", needs=("tensorflow",)),
 }
 """By the name that `mlhub serve` takes; each has an extra of that name."""
 
@@ -45,6 +51,8 @@ def check_framework(name: str) -> Framework:
             code="unknown_framework",
         )
     missing = [module for module in framework.needs if importlib.util.find_spec(module) is None]
+    if framework.engines and not any(importlib.util.find_spec(module) for module in framework.engines):
+        missing.append(framework.engines[0])
     if missing:
         raise UnacceptableError(
             f"The model server for {name} needs {' and '.join(missing)}: pip install 'mlhub[{name}]'.",
