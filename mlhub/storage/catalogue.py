@@ -1,5 +1,7 @@
 """What holds between models, versions and bundles: summaries are true, and bundles go with their last use."""
 
+from typing import Final
+
 import msgspec
 
 from mlhub.common.errors import NotFoundError, PreconditionFailedError
@@ -8,6 +10,9 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.versions import VersionStore
+
+_SHOWN: Final = 50
+"""Versions of an entry that lists show, the newest."""
 
 
 class Catalogue:
@@ -29,15 +34,18 @@ class Catalogue:
         """
         while True:
             try:
-                model = self._models.get(name)
+                kept = self._models.listed(name)
             except NotFoundError:
                 return
-            state, latest = summarise(self._versions.of([name])[name], model.pinned)
-            if (state, latest) == (model.state, model.version):
+            model = kept.model
+            versions = self._versions.of([name])[name]
+            state, latest = summarise(versions, model.pinned)
+            shown = [_brief(version) for version in versions[:_SHOWN]]
+            if (state, latest, shown) == (model.state, model.version, kept.versions):
                 return
             try:
                 changed = msgspec.structs.replace(model, state=state, version=latest)
-                self._models.replace(changed, expected=model.revision)
+                self._models.replace(changed, expected=model.revision, versions=shown)
             except PreconditionFailedError:
                 continue
             return
@@ -47,3 +55,10 @@ class Catalogue:
         self._shelf.collect(version.bundle.key)
         self._cards.forget(version.deployment)
         self._versions.forget(version.deployment)
+
+
+def _brief(version: Version) -> Version:
+    """Leave out what lists do not show, and what changes while a job works."""
+    return msgspec.structs.replace(
+        version, labels=(), steps=(), example_output=None, attempts=0, lease_until=None, published_at=None
+    )

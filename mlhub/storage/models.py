@@ -1,8 +1,9 @@
 """The entries of models: kept, changed by revision, listed page by page."""
 
-import re
+import time
 from collections.abc import Mapping
-from typing import Any, Final
+from datetime import UTC
+from typing import Final
 
 import msgspec
 from pymongo import ASCENDING, DESCENDING
@@ -10,46 +11,61 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from mlhub.common.errors import ConflictError, NotFoundError, PreconditionFailedError
-from mlhub.common.model import Model, ModelState
+from mlhub.common.model import Model, Version
 from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
-from mlhub.storage.paging import Page, SortKey, after, cursor_of
+from mlhub.storage.paging import Page
+from mlhub.storage.sample import Sample, in_sample
+from mlhub.storage.search import Order, search
+from mlhub.storage.terms import ModelFilter, conditions, terms_of, words_of
 
 _FREE: Final = ("meta", "input_example")
 """Fields with the owner's own keys: kept as JSON text, since documents reserve keys with `$` and dots."""
-_WORD: Final = re.compile(r"\w+")
 
-SORTS: Final[Mapping[str, SortKey]] = {
-    "name": SortKey("_id", ASCENDING),
-    "-name": SortKey("_id", DESCENDING),
-    "updated_at": SortKey("updated_at", ASCENDING),
-    "-updated_at": SortKey("updated_at", DESCENDING),
+SORTS: Final[Mapping[str, Order]] = {
+    "name": Order("model", ASCENDING),
+    "-name": Order("model", DESCENDING),
+    "updated_at": Order("recency", ASCENDING),
+    "-updated_at": Order("recency", DESCENDING),
 }
 """Orders a list may have, by the name a client gives."""
+_SORTED: Final = ("model", "recency")
+_FRESH: Final = 60.0
+"""Seconds for which a sample of the entries is used."""
+_SHOWN: Final = msgspec.json.Decoder(list[Version])
+_AT_ONCE: Final = 200
+"""Documents rewritten in one go."""
 
 
-class ModelFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries to list; what is not given does not matter."""
+class Listed(msgspec.Struct, frozen=True):
+    """An entry as lists show it, from one document."""
 
-    q: str = ""
-    """Words that must all begin a word of name, description, tags or discipline."""
-    type: str | None = None
-    discipline: str | None = None
-    owner: str | None = None
-    tag: str | None = None
-    state: ModelState | None = None
+    model: Model
+    versions: list[Version]
+    """Its versions as they were when the entry was last brought up to date, newest first."""
 
 
 class ModelStore:
     """Entries of models, in the collection `models`."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._models = database["models"]
+        self.entries = database["models"]
+        """The documents themselves."""
+        self._sample: tuple[Sample, float] | None = None
 
     @translated()
     def create_indexes(self) -> None:
-        """Make the indexes that listing needs; those that exist stay."""
-        for key in ("words", "type", "discipline", "owner", "tags", "state", "updated_at"):
-            self._models.create_index([(key, ASCENDING), ("_id", ASCENDING)])
+        """Make the indexes that listing needs, and bring documents of older hubs to their form."""
+        self.entries.create_index([("terms", ASCENDING), ("model", ASCENDING)])
+        self.entries.create_index("model")
+        self.entries.create_index("recency")
+        self.entries.create_index("sample", sparse=True)
+        while older := list(self.entries.find({"recency": None}).limit(_AT_ONCE)):
+            for document in older:
+                fresh = document_of(_record(document))
+                del fresh["_id"]
+                shown = document.get("shown", "[]")
+                condition = {"revision": document["revision"]}
+                compare_and_set(self.entries, document["_id"], condition, {"$set": fresh | {"shown": shown}})
 
     @translated()
     def create(self, model: Model) -> None:
@@ -59,7 +75,7 @@ class ModelStore:
             ConflictError: there is one of that name.
         """
         try:
-            self._models.insert_one(_document(model))
+            self.entries.insert_one(document_of(model) | {"shown": "[]"})
         except DuplicateKeyError:
             raise ConflictError(
                 f"There is a model named {model.model!r} already; change it with PUT or choose another name.",
@@ -73,14 +89,31 @@ class ModelStore:
         Raises:
             NotFoundError: there is none of that name.
         """
-        document = self._models.find_one({"_id": name})
+        document = self.entries.find_one({"_id": name})
         if document is None:
             raise missing(name)
         return _record(document)
 
     @translated()
-    def replace(self, model: Model, *, expected: int) -> Model:
+    def listed(self, name: str) -> Listed:
+        """Return an entry as lists show it.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        document = self.entries.find_one({"_id": name})
+        if document is None:
+            raise missing(name)
+        return _listed(document)
+
+    @translated()
+    def replace(self, model: Model, *, expected: int, versions: list[Version] | None = None) -> Model:
         """Keep a changed entry if the kept one still has the revision `expected`.
+
+        Args:
+            model: the entry.
+            expected: the revision that the change was made from.
+            versions: what lists show of its versions from now on; nothing leaves that as it is.
 
         Returns:
             The entry as it is kept now, with its new revision and time.
@@ -89,9 +122,11 @@ class ModelStore:
             PreconditionFailedError: somebody else changed it, or it is gone.
         """
         changed = msgspec.structs.replace(model, revision=expected + 1, updated_at=now())
-        document = _document(changed)
+        document = document_of(changed)
         del document["_id"]
-        if not compare_and_set(self._models, model.model, {"revision": expected}, {"$set": document}):
+        if versions is not None:
+            document["shown"] = msgspec.json.encode(versions).decode()
+        if not compare_and_set(self.entries, model.model, {"revision": expected}, {"$set": document}):
             raise PreconditionFailedError(
                 f"The model {model.model!r} has changed since it was read; read it again.",
             )
@@ -100,22 +135,26 @@ class ModelStore:
     @translated()
     def delete(self, name: str) -> bool:
         """Remove an entry; tell whether it was there."""
-        return self._models.delete_one({"_id": name}).deleted_count == 1
+        return self.entries.delete_one({"_id": name}).deleted_count == 1
 
     @translated()
-    def page(self, wanted: ModelFilter, sort: str, limit: int, cursor: str | None) -> Page[Model]:
-        """Return up to `limit` entries in the order `sort`, after the one that `cursor` stands for."""
-        key = SORTS[sort]
-        clauses: list[Document] = [
-            {name: value} for name, value in _equalities(wanted).items() if value is not None
-        ]
-        clauses += [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(wanted.q)]
-        if cursor is not None:
-            clauses.append(after(cursor, key))
-        found = self._models.find({"$and": clauses} if clauses else {}).sort(key.order()).limit(limit + 1)
-        documents = list(found)
-        following = cursor_of(documents[limit - 1], key) if len(documents) > limit else None
-        return Page([_record(document) for document in documents[:limit]], following)
+    def page(self, wanted: ModelFilter, sort: str, limit: int, cursor: str | None) -> Page[Listed]:
+        """Return up to `limit` entries in the order `sort`, after the one that `cursor` stands for.
+
+        Raises:
+            MalformedError: the cursor is none of a list in this order.
+        """
+        page = search(self.entries, self._sampled(), conditions(wanted), SORTS[sort], limit, cursor)
+        return Page([_listed(document) for document in page.items], page.following)
+
+    def _sampled(self) -> Sample:
+        """Return a sample of the entries that is not too old."""
+        known = self._sample
+        if known is None or time.monotonic() - known[1] > _FRESH:
+            fields = dict.fromkeys(("terms", *_SORTED), 1)
+            known = (Sample(self.entries.find({"sample": True}, fields), _SORTED), time.monotonic())
+            self._sample = known
+        return known[0]
 
 
 def missing(name: str) -> NotFoundError:
@@ -123,30 +162,25 @@ def missing(name: str) -> NotFoundError:
     return NotFoundError(f"There is no model named {name!r}.", code="model_not_found")
 
 
-def words(text: str) -> list[str]:
-    """Split a text into the words that a search compares, in lower case, each once."""
-    return sorted(set(_WORD.findall(text.lower())))
-
-
-def _equalities(wanted: ModelFilter) -> dict[str, Any]:
-    return {
-        "type": wanted.type,
-        "discipline": wanted.discipline,
-        "owner": wanted.owner,
-        "tags": wanted.tag,
-        "state": wanted.state,
-    }
-
-
-def _document(model: Model) -> Document:
+def document_of(model: Model) -> Document:
+    """Make the document of an entry, without what lists show of its versions."""
     document = to_document(model)
     for field in _FREE:
         document[field] = msgspec.json.encode(document[field]).decode()
     document["_id"] = model.model
-    document["words"] = words(" ".join((model.model, model.description, model.discipline, *model.tags)))
+    document["words"] = words_of(model)
+    document["terms"] = terms_of(model)
+    # Different for each entry, and in the order of time: a place in the list needs no second field.
+    document["recency"] = f"{model.updated_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f} {model.model}"
+    if in_sample(model.model):
+        document["sample"] = True
     return document
 
 
 def _record(document: Document) -> Model:
     decoded = {field: msgspec.json.decode(document[field]) for field in _FREE}
     return to_record(document | decoded, Model)
+
+
+def _listed(document: Document) -> Listed:
+    return Listed(_record(document), _SHOWN.decode(document.get("shown", "[]")))

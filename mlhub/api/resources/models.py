@@ -18,7 +18,8 @@ from mlhub.api.services.uploads import Target
 from mlhub.common import topology
 from mlhub.common.errors import PreconditionFailedError, UnacceptableError
 from mlhub.common.model import ModelState, ModelType, Version
-from mlhub.storage.models import SORTS, ModelFilter
+from mlhub.storage.models import SORTS
+from mlhub.storage.terms import ModelFilter
 
 _FIELDS: Final = msgspec.json.Decoder(ModelFields)
 
@@ -129,4 +130,5 @@ def _filter(req: falcon.asgi.Request) -> ModelFilter:
         owner=req.get_param("owner"),
         tag=req.get_param("tag"),
         state=None if state is None else ModelState(state),
+        reference=req.get_param("reference"),
     )

@@ -11,8 +11,9 @@ from mlhub.common.model import Model, ModelType, Version, VersionState, Visibili
 from mlhub.common.settings import Settings
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.database import now
-from mlhub.storage.models import ModelFilter, ModelStore
+from mlhub.storage.models import ModelStore
 from mlhub.storage.paging import Page
+from mlhub.storage.terms import ModelFilter
 from mlhub.storage.versions import VersionStore
 
 
@@ -190,8 +191,7 @@ class ModelService:
     def page(self, wanted: ModelFilter, sort: str, limit: int, cursor: str | None) -> Page[Entry]:
         """Return a page of entries."""
         page = self._models.page(wanted, sort, limit, cursor)
-        versions = self._versions.of(model.model for model in page.items) if page.items else {}
-        return Page([Entry(model, versions[model.model]) for model in page.items], page.following)
+        return Page([Entry(item.model, item.versions) for item in page.items], page.following)
 
     def _changed(self, entry: Entry, fields: ModelFields) -> Model:
         model = entry.model

@@ -18,9 +18,10 @@ from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import check, connect, now
 from mlhub.storage.directory import DirectoryBundleStore
-from mlhub.storage.models import ModelFilter, ModelStore
+from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
+from mlhub.storage.terms import ModelFilter
 from mlhub.storage.versions import VersionStore
 
 MINUTE = timedelta(minutes=1)
@@ -209,7 +210,7 @@ def test_pages_hold_every_entry_once_also_when_times_are_equal(stores: Stores, s
     cursor = None
     while True:
         page = stores.models.page(ModelFilter(), sort, 2, cursor)
-        seen += [item.model for item in page.items]
+        seen += [item.model.model for item in page.items]
         cursor = page.following
         if cursor is None:
             break
