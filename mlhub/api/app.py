@@ -18,6 +18,7 @@ from mlhub.api.resources.bundles import FormUploadResource, UploadResource
 from mlhub.api.resources.downloads import DownloadResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
+from mlhub.api.resources.pages import CardResource, CitationResource
 from mlhub.api.resources.predict import PredictResource
 from mlhub.api.resources.predictions import (
     CancelResource,
@@ -98,6 +99,7 @@ def create_app(settings: Settings) -> Express:
     publication = Publication(upload_service, model_service, gateway, settings)
     model = ModelResource(model_service, routes, gateway, publication, settings.max_json_bytes)
     predict = PredictResource(routes, gateway, prediction_service, settings)
+    card = CardResource(model_service, cards)
     download = DownloadResource(model_service, bundles)
     _add(
         app.add_route,
@@ -107,6 +109,9 @@ def create_app(settings: Settings) -> Express:
             "/model/{name}/upload": UploadResource(publication),
             "/upload": FormUploadResource(publication),
             "/model/{name}/download": download,
+            "/model/{name}/card": card,
+            "/model/{name}/citation": CitationResource(model_service),
+            "/model/{name}/versions/{version}/card": card,
             "/model/{name}/predict": predict,
             "/model/{name}/versions": VersionsResource(model_service),
             "/model/{name}/versions/{version}": VersionResource(model_service, routes, gateway),

@@ -32,8 +32,16 @@ def entry(item: Entry) -> dict[str, Any]:
         "input_example": model.input_example,
         "created_at": model.created_at,
         "updated_at": model.updated_at,
+        "card": _card(model.model, item),
+        "citation": f"/model/{model.model}/citation",
         "versions": [version(one) for one in item.versions],
     }
+
+
+def _card(name: str, item: Entry) -> str | None:
+    """Return where the card of the latest version is, if it has one."""
+    latest = next((one for one in item.versions if one.version == item.model.version), None)
+    return f"/model/{name}/card" if latest is not None and latest.card else None
 
 
 def version(item: Version) -> dict[str, Any]:

@@ -21,14 +21,35 @@ def send(resp: falcon.asgi.Response, body: Any, status: int = 200) -> None:
 
 def send_entity(req: falcon.asgi.Request, resp: falcon.asgi.Response, body: Any) -> None:
     """Answer with JSON and its entity tag, or with 304 when the client has it already."""
-    data = msgspec.json.encode(body)
-    tag = entity_tag(data)
-    resp.set_header("ETag", f'"{tag}"')
-    if has_tag(req.get_header("If-None-Match"), tag):
+    send_encoded(req, resp, Encoded.of(msgspec.json.encode(body)))
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """A representation as it is sent."""
+
+    data: bytes
+    tag: str
+    """Its entity tag."""
+
+    @classmethod
+    def of(cls, data: bytes) -> "Encoded":
+        """Tag some bytes."""
+        return cls(data, entity_tag(data))
+
+
+def send_encoded(
+    req: falcon.asgi.Request,
+    resp: falcon.asgi.Response,
+    encoded: Encoded,
+    media_type: str = "application/json",
+) -> None:
+    """Answer with a representation, or with 304 when the client has it already."""
+    resp.set_header("ETag", f'"{encoded.tag}"')
+    if has_tag(req.get_header("If-None-Match"), encoded.tag):
         resp.status = 304
         return
-    resp.content_type = "application/json"
-    resp.data = data
+    resp.content_type = media_type
+    resp.data = encoded.data
 
 
 def entity_tag(data: bytes) -> str:

@@ -124,6 +124,8 @@ class Settings(BaseSettings):
     """How often a job is tried before its record fails."""
     sweep_interval: Seconds = 15.0
     """Seconds between two looks for records whose message was lost."""
+    reconcile_interval: Seconds = 10.0
+    """Seconds between two looks for ready versions that a model server does not have."""
     prediction_ttl: Seconds = 7 * 86400.0
     """Seconds an asynchronous prediction is kept."""
 

@@ -28,6 +28,7 @@ class VersionStore:
         self._versions.create_index("bundle.copy")
         self._versions.create_index("bundle.sha256")
         self._versions.create_index([("state", ASCENDING), ("published_at", ASCENDING)])
+        self._versions.create_index([("backend", ASCENDING), ("state", ASCENDING)])
 
     @translated()
     def add(self, version: Version) -> None:
@@ -170,6 +171,13 @@ class VersionStore:
             ],
         }
         return [to_record(document, Version) for document in self._versions.find(wanted).limit(limit)]
+
+    @translated()
+    def ready(self, backend: str) -> list[Version]:
+        """Return all versions that the servers of a backend should have."""
+        wanted: Document = {"state": VersionState.READY, "backend": backend}
+        without = {"signature": 0, "labels": 0, "example_output": 0, "steps": 0}
+        return [to_record(document, Version) for document in self._versions.find(wanted, without)]
 
     @translated()
     def mark_published(self, version: Version) -> bool:

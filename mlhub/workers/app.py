@@ -15,6 +15,7 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
+from mlhub.storage.leases import LeaseStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
@@ -27,6 +28,7 @@ from mlhub.workers.attempts import AttemptPolicy
 from mlhub.workers.bundle.archive import UnpackLimits
 from mlhub.workers.consumer import DeadLetters, QueueConsumer
 from mlhub.workers.prediction import PredictionJob
+from mlhub.workers.reconciler import Reconciler
 from mlhub.workers.records import Records
 from mlhub.workers.removal import RemovalJob
 from mlhub.workers.sweeper import Publish, Sweeper, Waiting
@@ -98,10 +100,16 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         ValidationJob(records, models, adapter, claims, rules),
         RemovalJob(records, adapter, claims),
     )
-    sweeper = Sweeper(records, _publisher(app), _counter(app), settings.sweep_interval, settings.upload_grace)
-    # Weak references would let the sweeper go at once; the closures live as long as the process.
-    worker_ready.connect(lambda **_: sweeper.start(), weak=False)
-    worker_shutdown.connect(lambda **_: sweeper.stop(), weak=False)
+    sweeper = Sweeper(
+        records, _publisher(app), _counter(app), settings.sweep_interval, settings.upload_grace, rules.work
+    )
+    reconciler = Reconciler(
+        backend, records, adapter, LeaseStore(database), rules, settings.reconcile_interval
+    )
+    # Weak references would let the threads go at once; the closures live as long as the process.
+    for thread in (sweeper, reconciler):
+        worker_ready.connect(lambda thread=thread, **_: thread.start(), weak=False)
+        worker_shutdown.connect(lambda thread=thread, **_: thread.stop(), weak=False)
 
 
 def _publisher(app: Celery) -> Publish:

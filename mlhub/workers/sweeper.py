@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from mlhub.common import topology
@@ -15,6 +16,7 @@ from mlhub.common.errors import MLHubError
 from mlhub.common.model import Version, VersionState
 from mlhub.storage.database import now
 from mlhub.workers.records import Records
+from mlhub.workers.validation.workspace import clear
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,13 +33,20 @@ class Sweeper:
     """Looks for lost work every so often, in a thread of its own."""
 
     def __init__(
-        self, records: Records, publish: Publish, waiting: Waiting, interval: float, grace: float
+        self,
+        records: Records,
+        publish: Publish,
+        waiting: Waiting,
+        interval: float,
+        grace: float,
+        work: Path,
     ) -> None:
         self._records = records
         self._publish = publish
         self._waiting = waiting
         self._interval = interval
         self._grace = grace
+        self._work = work
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -68,6 +77,7 @@ class Sweeper:
                 self._publish(topology.JOB_PREDICT, prediction.id, prediction.backend)
                 count += 1
         self._records.shelf.sweep(self._grace)
+        clear(self._work)
         return count
 
     def _take_up(self, version: Version, drained: set[str]) -> bool:

@@ -8,10 +8,20 @@ import msgspec
 
 from mlhub.api import representation
 from mlhub.api.bodies import read_json
+from mlhub.api.coalescing import SharedReads
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.multipart import is_form
 from mlhub.api.publication import Publication
-from mlhub.api.responses import entity_tag, has_tag, limit_of, link_next, send, send_entity
+from mlhub.api.responses import (
+    Encoded,
+    entity_tag,
+    has_tag,
+    limit_of,
+    link_next,
+    send,
+    send_encoded,
+    send_entity,
+)
 from mlhub.api.services.models import Accepts, Entry, ModelFields, ModelService
 from mlhub.api.services.routes import RouteCache
 from mlhub.api.services.uploads import Target
@@ -29,6 +39,7 @@ class ModelsResource:
 
     def __init__(self, models: ModelService) -> None:
         self._models = models
+        self._reads: SharedReads[tuple[bytes, str | None]] = SharedReads()
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """List entries that meet the filters."""
@@ -36,9 +47,17 @@ class ModelsResource:
         if sort not in SORTS:
             raise UnacceptableError(f"sort takes one of {', '.join(SORTS)}.", code="bad_parameter")
         limit, cursor = limit_of(req), req.get_param("cursor")
-        page = await asyncio.to_thread(self._models.page, _filter(req), sort, limit, cursor)
-        link_next(req, resp, page.following)
-        send(resp, [representation.entry(item) for item in page.items])
+        wanted = (_filter(req), sort, limit, cursor)
+        data, following = await self._reads.get(wanted, lambda: self._page(*wanted))
+        link_next(req, resp, following)
+        resp.content_type = "application/json"
+        resp.data = data
+
+    def _page(
+        self, wanted: ModelFilter, sort: str, limit: int, cursor: str | None
+    ) -> tuple[bytes, str | None]:
+        page = self._models.page(wanted, sort, limit, cursor)
+        return msgspec.json.encode([representation.entry(item) for item in page.items]), page.following
 
 
 class ModelResource:
@@ -57,11 +76,14 @@ class ModelResource:
         self._gateway = gateway
         self._publication = publication
         self._max_bytes = max_bytes
+        self._reads: SharedReads[Encoded] = SharedReads()
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         """Show the entry with its versions."""
-        entry = await asyncio.to_thread(self._models.get, name)
-        send_entity(req, resp, representation.entry(entry))
+        send_encoded(req, resp, await self._reads.get(name, lambda: self._entry(name)))
+
+    def _entry(self, name: str) -> Encoded:
+        return Encoded.of(msgspec.json.encode(representation.entry(self._models.get(name))))
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         """Create the entry; of a form, with the bundle in its part `file`."""

@@ -37,7 +37,7 @@ def inspect(folder: Path, model_type: ModelType, *, allow_pickles: bool) -> Bund
     Raises:
         UnacceptableError: there is no model of that type, or the description is wrong.
     """
-    root = _root(folder)
+    root = root_of(folder)
     layout = LAYOUTS[model_type]
     found = [(path, kind) for kind in layout.formats for path in _files(root, (kind.pattern,))]
     pickles = _files(root, layout.pickles)
@@ -57,7 +57,7 @@ def inspect(folder: Path, model_type: ModelType, *, allow_pickles: bool) -> Bund
     return BundleContents(root, description.read(root))
 
 
-def _root(folder: Path) -> Path:
+def root_of(folder: Path) -> Path:
     """Return the folder with the files: the top, or the only folder that is there."""
     inside = _visible(folder)
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
