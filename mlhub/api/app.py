@@ -16,6 +16,7 @@ from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.publication import Publication
 from mlhub.api.resources.bundles import FormUploadResource, UploadResource
 from mlhub.api.resources.downloads import DownloadResource
+from mlhub.api.resources.exchange import ExportResource, ImportResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
 from mlhub.api.resources.pages import CardResource, CitationResource
@@ -27,6 +28,7 @@ from mlhub.api.resources.predictions import (
     PredictionsResource,
 )
 from mlhub.api.resources.versions import VersionResource, VersionsResource
+from mlhub.api.services.exchange import ExchangeService
 from mlhub.api.services.health import HealthService
 from mlhub.api.services.models import ModelService
 from mlhub.api.services.predictions import PredictionService
@@ -99,6 +101,7 @@ def create_app(settings: Settings) -> Express:
     publication = Publication(upload_service, model_service, gateway, settings)
     model = ModelResource(model_service, routes, gateway, publication, settings.max_json_bytes)
     predict = PredictResource(routes, gateway, prediction_service, settings)
+    exchange = ExchangeService(model_service, upload_service, bundles)
     card = CardResource(model_service, cards)
     download = DownloadResource(model_service, bundles)
     _add(
@@ -109,7 +112,9 @@ def create_app(settings: Settings) -> Express:
             "/model/{name}/upload": UploadResource(publication),
             "/upload": FormUploadResource(publication),
             "/model/{name}/download": download,
+            "/import": ImportResource(exchange, gateway, settings.max_import_bytes, settings.max_json_bytes),
             "/model/{name}/card": card,
+            "/model/{name}/export": ExportResource(exchange),
             "/model/{name}/citation": CitationResource(model_service),
             "/model/{name}/versions/{version}/card": card,
             "/model/{name}/predict": predict,

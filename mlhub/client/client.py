@@ -18,6 +18,7 @@ from mlhub.client.job import Job
 from mlhub.client.records import Answer, Model, Prediction, Status, Version, read
 from mlhub.client.transport import Repeat, Transport
 from mlhub.client.upload import send
+from mlhub.common.export import MEDIA_TYPE
 from mlhub.common.names import LATEST
 from mlhub.common.tensor import Array
 
@@ -183,6 +184,36 @@ class Client:
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
         with self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers) as response:
             return bundle.save(response, Path(path), progress)
+
+    def export(self, name: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
+        """Write an entry with all its versions to one file, or to a folder, and return the file's path.
+
+        Raises:
+            HubError: there is no such entry, or it did not arrive as a whole.
+            OSError: the file cannot be written.
+        """
+        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        address = model_path(name, "export")
+        with self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers) as response:
+            return bundle.save(response, Path(path), progress)
+
+    def take_in(self, file: BinaryIO, name: str | None = None, *, progress: Progress | None = None) -> Model:
+        """Send an export, of this hub or another, and return the entry that it became.
+
+        Args:
+            file: what `export` wrote.
+            name: of the entry; the one it had unless given.
+            progress: called with the bytes sent and all there are.
+
+        Raises:
+            HubError: the hub refused it; nothing of it stays then.
+        """
+        reader = bundle.BundleReader(file, progress)
+        parameters = {} if name is None else {"name": name}
+        headers = {"Content-Type": MEDIA_TYPE}
+        return read(
+            self._http.call("POST", "/import", params=parameters, data=reader.body(), headers=headers), Model
+        )
 
     def predict(self, name: str, rows: Any, version: str | None = None, wait: float | None = None) -> Array:
         """Return what a model predicts: one output for one row, an array of them for several.

@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """Seconds in which a resumable upload has to be complete."""
     upload_grace: Seconds = 3600.0
     """Seconds after which temporary files of processes that died in an upload are cleared away."""
+    max_import_bytes: Count = 50 * 1024 * MIB
+    """Bytes an imported model may have, with all its versions."""
     max_unpacked_bytes: Count = 8 * 1024 * MIB
     """Bytes an unpacked bundle may have."""
     max_unpacked_files: Count = 10_000

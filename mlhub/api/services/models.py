@@ -125,6 +125,15 @@ class ModelService:
             state, latest = summarise(entry.versions, kept.pinned)
             return Entry(msgspec.structs.replace(kept, state=state, version=latest), entry.versions)
 
+    def pin(self, entry: Entry, version: str) -> None:
+        """Set what `latest` means as soon as that version is ready; until then the newest ready one is.
+
+        Raises:
+            PreconditionFailedError: somebody else changed the entry.
+        """
+        changed = msgspec.structs.replace(entry.model, pinned=version)
+        self._models.replace(changed, expected=entry.model.revision)
+
     def delete(self, name: str) -> list[Version]:
         """Remove an entry with all its versions; return the versions that job pools must clear away.
 

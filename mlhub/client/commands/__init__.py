@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import typer
 
-from mlhub.client.commands.bundles import download, upload
+from mlhub.client.commands.bundles import download, export, import_, upload
 from mlhub.client.commands.entries import create, delete, models, show, update
 from mlhub.client.commands.health import status
 from mlhub.client.commands.predictions import job, jobs, predict
@@ -18,7 +18,9 @@ _PANEL: Final = "A running hub"
 def _add(command: Callable[..., Any], *examples: str) -> None:
     # Paragraphs of their own, so that each example keeps its line.
     epilog = "\n\n".join(("Examples:", *examples))
-    app.command(rich_help_panel=_PANEL, epilog=epilog, no_args_is_help=False)(command)
+    app.command(command.__name__.rstrip("_"), rich_help_panel=_PANEL, epilog=epilog, no_args_is_help=False)(
+        command
+    )
 
 
 _add(status, "mlhub status", "mlhub status --url http://hub.example:8181 --json")
@@ -37,6 +39,8 @@ _add(
     "tar cz model.skops | mlhub upload digits - --version 2024-05",
 )
 _add(download, "mlhub download digits", "mlhub download digits old.tar.gz --version 1")
+_add(export, "mlhub export digits", "mlhub export digits /tmp/digits.mlhub.tar")
+_add(import_, "mlhub import digits.mlhub.tar", "mlhub import digits.mlhub.tar --name their-digits")
 _add(
     predict,
     "mlhub predict iris '[5.1, 3.5, 1.4, 0.2]'",

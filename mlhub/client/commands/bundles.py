@@ -80,6 +80,51 @@ def download(
     show({"path": str(path), "size": size}, tables.saved(path, size), as_json=as_json)
 
 
+def export(
+    *,
+    name: options.Name,
+    target: Annotated[Path, typer.Argument(help="File to write, or folder to put it in.")] = Path(),
+    url: options.Url = None,
+    token: options.Token = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model with all its versions to one file, for another hub."""
+    from mlhub.client.commands import tables  # noqa: PLC0415
+    from mlhub.client.commands.progress import transfer  # noqa: PLC0415
+
+    with connect(url, token) as hub:
+        with transfer("Exporting") as progress:
+            path = hub.export(name, target, progress=progress)
+        size = path.stat().st_size
+    show({"path": str(path), "size": size}, tables.saved(path, size), as_json=as_json)
+
+
+def import_(
+    *,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="What 'mlhub export' wrote; - reads standard input.", show_default=False
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model here; else its own.", show_default=False)
+    ] = None,
+    url: options.Url = None,
+    token: options.Token = None,
+    as_json: options.Json = False,
+) -> None:
+    """Take in a model that was exported, from this hub or another, with all its versions."""
+    from mlhub.client.commands import tables  # noqa: PLC0415
+    from mlhub.client.commands.progress import transfer  # noqa: PLC0415
+
+    is_pipe = str(file) == "-"
+    with connect(url, token) as hub, sys.stdin.buffer if is_pipe else file.open("rb") as opened:
+        with transfer("Importing") as progress:
+            entry = hub.take_in(opened, name, progress=progress)
+        show(entry, tables.model(entry), as_json=as_json)
+
+
 def _require(hub: "Client", name: str) -> None:
     from mlhub.client.errors import HubError  # noqa: PLC0415
 
