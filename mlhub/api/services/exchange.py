@@ -5,7 +5,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from mlhub.api.services.models import Entry, ModelFields, ModelService
-from mlhub.api.services.uploads import Uploaded, UploadService
+from mlhub.api.services.uploads import Target, Uploaded, UploadService
 from mlhub.common import names
 from mlhub.common.errors import ConflictError, UnacceptableError
 from mlhub.common.export import FORMAT, ExportedVersion, Manifest
@@ -102,7 +102,8 @@ class ExchangeService:
 
     def writer(self, name: str, version: ExportedVersion) -> BundleWriter:
         """Return where the bundle of a version goes."""
-        return self._uploads.begin(name, version.version)
+        self._uploads.check(_target(name, version))
+        return self._uploads.begin()
 
     def finish(self, name: str, version: ExportedVersion, writer: BundleWriter) -> Uploaded:
         """Keep a bundle that was written as a whole.
@@ -117,7 +118,7 @@ class ExchangeService:
                 "names; it was damaged on its way, so export the model anew.",
                 code="digest_mismatch",
             )
-        return self._uploads.finish(name, version.version, writer)
+        return self._uploads.finish(_target(name, version), writer)
 
     def undo(self, name: str) -> list[Version]:
         """Remove an entry whose import failed; return what job pools must clear away."""
@@ -136,3 +137,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
 
 def _fields_of(manifest: Manifest) -> dict[str, Any]:
     return {name: manifest.fields.get(name) for name in _FIELDS}
+
+
+def _target(name: str, version: ExportedVersion) -> Target:
+    return Target(model=name, version=version.version)

@@ -4,6 +4,7 @@ import io
 import tarfile
 from typing import Any
 
+import requests
 import yaml
 from sklearn.naive_bayes import GaussianNB
 from skops.io import dumps
@@ -31,6 +32,13 @@ def answer(hub: Any, name: str, version: str | None = None) -> Any:
     path = f"/model/{name}/predict" + (f"?version={version}" if version else "")
     given = hub.call("POST", path, json={"input": [0.5]})
     return given.json()["output"] if given.ok else given.status_code
+
+
+def serves(hub: Any) -> bool:
+    try:
+        return requests.get(f"{hub.server_url}/v2/health/ready", timeout=10).ok
+    except requests.ConnectionError:
+        return False
 
 
 def latest_is(hub: Any, name: str, value: int) -> None:
@@ -176,6 +184,7 @@ def test_a_server_that_comes_up_empty_gets_its_versions_back(hub: Any) -> None:
     server.stop()
     shutil.rmtree(hub.models / "lost")
     server.start()
+    hub.wait_until(lambda: serves(hub), "the model server's start")
     seen: set[Any] = set()
 
     def restored() -> bool:
