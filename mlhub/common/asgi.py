@@ -26,6 +26,8 @@ _HEAD_BYTES: Final = 65536
 """Bytes that a request's line and headers may have."""
 _LOOK: Final = 50
 """Ticks of a tenth of a second between two looks for silent clients."""
+_ACCEPTS: Final = 32
+"""Connections taken in one turn of the event loop."""
 _STUCK: Final = 120
 """Seconds without a sign of life after which a process is replaced; unpickling can keep it from any."""
 _GRACE: Final = 30
@@ -151,7 +153,10 @@ class ServingWorker(UvicornWorker):
         gc.collect()
         gc.freeze()
         server = ListeningServer(self.config)
-        await server.serve(sockets=self.sockets)
+        # libuv takes one connection a turn from each listening socket, and under load a turn is long.
+        await server.serve(
+            sockets=[listener.sock.dup() for listener in self.sockets for _ in range(_ACCEPTS)]
+        )
         if not server.started:
             # Tells gunicorn not to try again and again.
             sys.exit(Arbiter.WORKER_BOOT_ERROR)

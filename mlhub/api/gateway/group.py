@@ -174,12 +174,13 @@ class Group:
     @property
     def ripe(self) -> bool:
         """Whether another batch should go out now."""
-        if not self.waiting or self.in_flight >= self.limits.slots:
+        slots = self.limits.slots
+        # Where replies take long, waiting for one would cost more than a small batch does; and the next
+        # batches are better at hand when a slot frees, since the way there takes its time.
+        slow = self.roundtrip > _NEAR
+        if not self.waiting or self.in_flight >= (slots + slots // 2 if slow else slots):
             return False
-        # Where replies take long, waiting for one would cost more than a small batch does.
-        if not self.in_flight or self.roundtrip > _NEAR:
-            return True
-        return len(self.waiting) * self.in_flight >= self.requests_in_flight
+        return not self.in_flight or slow or len(self.waiting) * self.in_flight >= self.requests_in_flight
 
     def sent(self, batch: Batch) -> None:
         """Count a batch that goes out."""
