@@ -29,7 +29,7 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev contestants rabbitmq wrk ## measure the figures of the documentation
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --publish
 
 bench-quick: $(VENV)/.dev contestants rabbitmq wrk ## the same, in less than three minutes
 	$(BIN)/python -m benchmarks --quick

@@ -43,13 +43,12 @@ class Point(msgspec.Struct, frozen=True):
 class Bench:
     """What scenarios measure with."""
 
-    def __init__(
-        self, options: Options, workspace: Workspace, run: Run, progress: Callable[[str, float], None]
-    ) -> None:
+    def __init__(self, options: Options, workspace: Workspace, run: Run, tell: Callable[[str], None]) -> None:
         self.options = options
         self.workspace = workspace
         self.run = run
-        self._progress = progress
+        self.tell = tell
+        """Says what is being done."""
 
     def available(self, contestants: Sequence[Contestant]) -> list[Contestant]:
         """Return those that are wanted and installed; the others are noted."""
@@ -60,6 +59,7 @@ class Bench:
             missing = contestant.missing()
             if missing is None:
                 found.append(contestant)
+                self._note_versions(contestant)
                 continue
             self.run.skipped[contestant.title] = missing
         return found
@@ -119,16 +119,17 @@ class Bench:
                 usage=meter.usage,
             )
         )
-        self._progress("", seconds or self.options.seconds)
         return measured
 
     def note(self, scenario: str, name: str, value: float, unit: str) -> None:
         """Keep a figure that is no load."""
         self.run.facts.append(Fact(scenario=scenario, name=name, value=value, unit=unit))
 
-    def tell(self, what: str) -> None:
-        """Say what is being done."""
-        self._progress(what, 0)
+    def _note_versions(self, contestant: Contestant) -> None:
+        if contestant.title not in self.run.versions:
+            versions = contestant.versions()
+            if versions:
+                self.run.versions[contestant.title] = ", ".join(f"{k} {v}" for k, v in versions.items())
 
     @contextmanager
     def _turn(self, contestant: Contestant) -> Iterator[Running | None]:

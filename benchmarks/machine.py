@@ -1,9 +1,8 @@
-"""What a run was made on: the machine and the versions of everything that took part."""
+"""What a run was made on."""
 
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,11 +24,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     date: str
     load_before: float
     """Average number of busy processes in the minute before the run: nearly 0 on a machine that is free."""
-    versions: dict[str, str] = {}
-    """Of the contestants and what they run on."""
 
 
-def describe(versions: Mapping[str, str]) -> Machine:
+def describe() -> Machine:
     """Look at this machine."""
     return Machine(
         processor=_processor(),
@@ -40,7 +37,6 @@ def describe(versions: Mapping[str, str]) -> Machine:
         commit=_commit(),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         load_before=round(psutil.getloadavg()[0], 2),
-        versions=dict(versions),
     )
 
 

@@ -56,6 +56,8 @@ class Run(msgspec.Struct, kw_only=True):
     seconds: float
     samples: list[Sample] = []
     facts: list[Fact] = []
+    versions: dict[str, str] = {}
+    """Of the software that took part, by contestant."""
     skipped: dict[str, str] = {}
     """What could not be measured, and why."""
 

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import msgspec
 
+from benchmarks.contestants import titles
 from benchmarks.contestants.base import ROOT, Running
-from benchmarks.contestants.hub import Hub, digits_requests, running_hub
+from benchmarks.contestants.hub import Hub, digits_requests
+from benchmarks.hub import running_hub
 from benchmarks.measure import tree
 from benchmarks.program import answers, program
 from benchmarks.workspace import Workspace, free_port
@@ -21,7 +23,7 @@ class HttpAlone:
     """The same application as the hub's, with a stand-in for the gateway; and the database for its routes."""
 
     name = "http"
-    title = "HTTP alone (no queue, no model)"
+    title = titles.HTTP
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from benchmarks import digits
+from benchmarks.contestants import titles
 from benchmarks.contestants.base import Running
 from benchmarks.contestants.digits_server import trained
 from benchmarks.contestants.environment import Environment
@@ -22,7 +23,7 @@ class MLServer:
     """One process, inference in it: the fastest it has for a small model."""
 
     name = "mlserver"
-    title = "MLServer"
+    title = titles.MLSERVER
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

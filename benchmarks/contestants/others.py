@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import digits
+from benchmarks.contestants import titles
 from benchmarks.contestants.digits_server import SERVERS, Command, DigitsServer, Kind
 from benchmarks.contestants.environment import Environment
 from benchmarks.workspace import Workspace
@@ -47,7 +48,7 @@ def _kinds() -> list[Kind]:
     )
     bentoml = Kind(
         name="bentoml",
-        title="BentoML, batching",
+        title=titles.BENTOML,
         environment="bentoml",
         packages=("bentoml",),
         command=_bentoml,
@@ -56,11 +57,13 @@ def _kinds() -> list[Kind]:
         variables={"BENTOML_DO_NOT_TRACK": "True"},
     )
     return [
-        kserve(name="kserve", title="KServe SDK", command=_script("kserve_digits.py", "1")),
-        kserve(name="kserve-2", title="KServe SDK, 2 processes", command=_script("kserve_digits.py", "2")),
-        litserve(name="litserve", title="LitServe", command=_script("litserve_digits.py", "1")),
+        kserve(name="kserve", title=titles.KSERVE, command=_script("kserve_digits.py", "1")),
+        kserve(name="kserve-2", title=titles.KSERVE_2, command=_script("kserve_digits.py", "2")),
+        litserve(name="litserve", title=titles.LITSERVE, command=_script("litserve_digits.py", "1")),
         litserve(
-            name="litserve-batching", title="LitServe, batching", command=_script("litserve_digits.py", "64")
+            name="litserve-batching",
+            title=titles.LITSERVE_BATCHING,
+            command=_script("litserve_digits.py", "64"),
         ),
         bentoml,
     ]

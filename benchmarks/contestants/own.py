@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from benchmarks import digits
+from benchmarks.contestants import titles
 from benchmarks.contestants.base import Running
 from benchmarks.contestants.environment import own_versions
 from benchmarks.load import Request, json_request
@@ -19,7 +20,7 @@ class OwnServer:
     """`mlhub serve FRAMEWORK` with models in a folder."""
 
     name = "own"
-    title = "own server"
+    title = titles.OWN
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.bench import Bench
-from benchmarks.scenarios import digits, footprint
+from benchmarks.scenarios import digits, footprint, metadata, models, rows, scaling, slow, steady
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -15,11 +15,19 @@ class Scenario(msgspec.Struct, frozen=True):
     name: str
     title: str
     measure: Callable[[Bench], None]
+    varied: str = "clients"
+    """What the points of its table are."""
     quick: bool = False
     """Whether it is part of a quick run."""
 
 
 SCENARIOS: Final = (
     Scenario(digits.NAME, digits.TITLE, digits.measure, quick=True),
+    Scenario(slow.NAME, slow.TITLE, slow.measure, quick=True),
+    Scenario(scaling.NAME, scaling.TITLE, scaling.measure),
+    Scenario(metadata.NAME, metadata.TITLE, metadata.measure, varied="call"),
+    Scenario(rows.NAME, rows.TITLE, rows.measure, varied="features"),
+    Scenario(models.NAME, models.TITLE, models.measure, varied="models"),
+    Scenario(steady.NAME, steady.TITLE, steady.measure, varied="after"),
     Scenario(footprint.NAME, footprint.TITLE, footprint.measure, quick=True),
 )

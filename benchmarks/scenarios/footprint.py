@@ -9,7 +9,7 @@ from typing import Final
 import psutil
 
 from benchmarks.bench import Bench
-from benchmarks.contestants.hub import hub_parts, running_hub
+from benchmarks.hub import hub_parts, running_hub
 from benchmarks.measure import MIB, memory
 from mlhub.client import Client, HubError
 

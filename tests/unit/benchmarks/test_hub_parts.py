@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.contestants.hub import part_of
+from benchmarks.hub import part_of
 
 
 @pytest.mark.parametrize(
