@@ -135,6 +135,7 @@ class ServingWorker(UvicornWorker):
         "lifespan": "on",
         "access_log": False,
         "server_header": False,
+        "proxy_headers": False,
         "timeout_graceful_shutdown": _GRACE,
     }
 
