@@ -9,7 +9,7 @@ from mlhub.common import tensor
 from mlhub.common.batch import BatchReply, BatchRequest, Part
 from mlhub.common.errors import BackendError, BackendRefusedError
 from mlhub.common.tensor import Tensor
-from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.adapters.base import BackendAdapter, RowsError
 
 _ONE_TO_BLAME = (BackendError, BackendRefusedError)
 """Errors that a single request may cause for all others of its batch."""
@@ -31,6 +31,8 @@ def _run(
 ) -> list[Part]:
     try:
         outputs = adapter.predict(request.model, request.deployment, inputs, request.outputs)
+    except RowsError as error:
+        return _by_row(error, sizes)
     except BackendError as error:
         if len(sizes) == 1 or type(error) not in _ONE_TO_BLAME:
             return [Part(len(sizes), code=error.code, detail=error.detail)]
@@ -42,6 +44,24 @@ def _run(
     rows = sum(sizes[:middle])
     first, second = _split(inputs, rows)
     return _run(adapter, request, first, sizes[:middle]) + _run(adapter, request, second, sizes[middle:])
+
+
+def _by_row(failed: RowsError, sizes: Sequence[int]) -> list[Part]:
+    """Answer each request by its own rows: one bad row fails its request, and no other."""
+    arrays = [(output.name, tensor.decode(output)) for output in failed.outputs]
+    parts = []
+    row = taken = 0
+    for size in sizes:
+        errors = [failed.errors[place] for place in range(row, row + size) if place in failed.errors]
+        good = size - len(errors)
+        if errors:
+            parts.append(Part(1, code=errors[0].code, detail=errors[0].detail))
+        else:
+            own = tuple(tensor.encode(name, array[taken : taken + size]) for name, array in arrays)
+            parts.append(Part(1, own))
+        row += size
+        taken += good
+    return parts
 
 
 def _has_rows(outputs: Sequence[Tensor], rows: int) -> bool:

@@ -8,10 +8,12 @@ from mlhub.common.settings import SettingsError
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.adapters.mlserver import MLServerAdapter
 from mlhub.workers.adapters.oip import OpenInferenceAdapter
+from mlhub.workers.adapters.tfaas.adapter import TFaaSAdapter
 
 ADAPTERS: Final[dict[str, Callable[[BackendSettings], BackendAdapter]]] = {
     "oip": OpenInferenceAdapter,
     "mlserver": MLServerAdapter,
+    "tfaas": TFaaSAdapter,
 }
 """What speaks each protocol that `BackendSettings.protocol` may name."""
 

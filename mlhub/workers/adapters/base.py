@@ -1,11 +1,24 @@
 """What every adapter to a kind of model server can do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mlhub.common.errors import BackendError
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Tensor
+
+
+class RowsError(BackendError):
+    """Some rows of a batch failed by their own fault; the others have their outputs."""
+
+    def __init__(self, outputs: tuple[Tensor, ...], errors: Mapping[int, BackendError]) -> None:
+        first = next(iter(errors.values()))
+        super().__init__(first.detail, code=first.code)
+        self.outputs = outputs
+        """Stacked outputs of the good rows, in order."""
+        self.errors = errors
+        """What went wrong, by the number of the row."""
 
 
 class BackendAdapter(Protocol):
@@ -41,7 +54,10 @@ class BackendAdapter(Protocol):
     def predict(
         self, model: str, deployment: str, inputs: Sequence[Tensor], outputs: Sequence[str] = ()
     ) -> tuple[Tensor, ...]:
-        """Predict a batch in one call; `outputs` names those wanted, none means the model's default."""
+        """Predict a batch in one call; `outputs` names those wanted, none means the model's default.
+
+        An adapter that knows which rows are to blame raises `RowsError`.
+        """
         ...
 
     def probe(self) -> None:
