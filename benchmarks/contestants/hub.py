@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import msgspec
+from msgspec import structs
 
 from benchmarks import digits
 from benchmarks.contestants import titles
@@ -16,6 +17,7 @@ from benchmarks.contestants.mlserver import MLServer
 from benchmarks.hub import FRAMEWORKS, SERVER, Published, hub_parts, publish, running_hub
 from benchmarks.load import Request, json_request
 from benchmarks.machine import output
+from benchmarks.models import bundle
 from benchmarks.workspace import Workspace
 from mlhub.local.program import Plan
 
@@ -99,7 +101,7 @@ class HubWithMLServer:
     title = titles.HUB_MLSERVER
 
     def __init__(self, workspace: Workspace) -> None:
-        self._hub = Hub(workspace)
+        self._workspace = workspace
         self._server = MLServer(workspace)
 
     def missing(self) -> str | None:
@@ -112,22 +114,40 @@ class HubWithMLServer:
 
     @contextmanager
     def running(self) -> Iterator[Running]:
-        """Run both; the model is placed in MLServer as the version that the hub knows."""
-        folder = self._hub.folder
-        models = folder / "models" / digits.NAME
-        if not models.exists():
-            with running_hub(folder):
-                pass
-        (deployment,) = (path.name for path in models.iterdir() if path.name[0] != ".")
-        with self._server.serving(deployment) as server:
-            backend = {"addresses": [server.origin], "types": ["ScikitLearn"]}
-            backends = msgspec.json.encode({"sklearn": backend}).decode()
-            with running_hub(folder, {"MLHUB_BACKENDS": backends}) as origin:
-                yield Running(
-                    origin=origin,
-                    requests=digits_requests(),
-                    parts=lambda: {**hub_parts(folder), SERVER: server.parts()["server"]},
+        """Run both; the hub has MLServer load the very file that is measured directly."""
+        models = self._workspace.folder("hub-mlserver-models")
+        with self._server.serving(models) as server:
+            backend = {
+                "protocol": "mlserver",
+                "addresses": [server.origin],
+                "types": ["ScikitLearn"],
+                "repository": str(models),
+                "allow_pickles": True,
+            }
+            hub = Hub(
+                self._workspace,
+                folder="hub-mlserver",
+                variables={
+                    "MLHUB_BACKENDS": msgspec.json.encode({"mlserver": backend}).decode(),
+                    "MLHUB_FRAMEWORKS": "[]",
+                },
+                models={digits.NAME: self._published()},
+            )
+            with hub.running() as running:
+                yield structs.replace(
+                    running, parts=lambda: {**running.parts(), SERVER: server.parts()["server"]}
                 )
+
+    def _published(self) -> Published:
+        """MLServer does not say what its scikit-learn models take, so the bundle does."""
+        signature = {
+            "inputs": [{"name": "input", "datatype": "FP64", "shape": [-1, 64]}],
+            "outputs": [{"name": "predict", "datatype": "INT64", "shape": [-1, 1]}],
+        }
+        description = msgspec.json.encode({"signature": signature})
+        return Published(
+            bundle=bundle({"model.joblib": self._server.model().read_bytes(), "mlhub.json": description})
+        )
 
 
 def digits_requests() -> dict[str, tuple[Request, ...]]:

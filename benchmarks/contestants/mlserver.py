@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from benchmarks import digits
 from benchmarks.contestants import titles
@@ -42,15 +43,17 @@ class MLServer:
     @contextmanager
     def running(self) -> Iterator[Running]:
         """Run it with the digits as version 1."""
-        with self.serving("1") as running:
-            yield running
+        models = self._workspace.folder(f"{self.name}-models")
+        self._place(models)
+        path = f"/v2/models/{digits.NAME}/versions/1"
+        with self.serving(models, f"{path}/ready") as running:
+            request = json_request(f"{path}/infer", digits.oip_body())
+            yield structs.replace(running, requests={digits.NAME: (request,)})
 
     @contextmanager
-    def serving(self, version: str) -> Iterator[Running]:
-        """Run it with the digits as some version."""
-        folder = self._workspace.folder(f"{self.name}-{version}")
+    def serving(self, models: Path, ready: str = "/v2/health/ready") -> Iterator[Running]:
+        """Run it with the models in a folder, which can change; `ready` is answered well when it is ready."""
         port, grpc, metrics = (free_port() for _ in range(3))
-        self._place(folder, version)
         settings: dict[str, Any] = {
             "host": "127.0.0.1",
             "http_port": port,
@@ -60,25 +63,24 @@ class MLServer:
             "parallel_workers": 0,
             "debug": False,
         }
-        (folder / "settings.json").write_bytes(msgspec.json.encode(settings))
+        (models / "settings.json").write_bytes(msgspec.json.encode(settings))
         origin = f"http://127.0.0.1:{port}"
-        path = f"/v2/models/{digits.NAME}/versions/{version}"
-        command = [self._environment.program("mlserver"), "start", str(folder)]
-        ready = answers(origin, f"{path}/ready")
-        with program(command, self._workspace.log(self.name), ready=ready, folder=folder) as pid:
-            request = json_request(f"{path}/infer", digits.oip_body())
-            yield Running(
-                origin=origin, requests={digits.NAME: (request,)}, parts=lambda: {"server": tree(pid)}
-            )
+        command = [self._environment.program("mlserver"), "start", str(models)]
+        log = self._workspace.log(self.name)
+        with program(command, log, ready=answers(origin, ready), folder=models) as pid:
+            yield Running(origin=origin, requests={}, parts=lambda: {"server": tree(pid)})
 
-    def _place(self, folder: Path, version: str) -> None:
-        model = trained(self._environment, self._workspace.folder(self.name))
-        target = folder / "digits"
+    def model(self) -> Path:
+        """Return the digits as its scikit-learn stores them."""
+        return trained(self._environment, self._workspace.folder(self.name))
+
+    def _place(self, models: Path) -> None:
+        target = models / digits.NAME
         target.mkdir(exist_ok=True)
-        shutil.copyfile(model, target / model.name)
+        shutil.copyfile(self.model(), target / "model.joblib")
         settings = {
             "name": digits.NAME,
             "implementation": "mlserver_sklearn.SKLearnModel",
-            "parameters": {"uri": "./model.joblib", "version": version},
+            "parameters": {"uri": "./model.joblib", "version": "1"},
         }
         (target / "model-settings.json").write_bytes(msgspec.json.encode(settings))

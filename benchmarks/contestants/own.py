@@ -20,7 +20,6 @@ class OwnServer:
     """`mlhub serve FRAMEWORK` with models in a folder."""
 
     name = "own"
-    title = titles.OWN
 
     def __init__(
         self,
@@ -28,7 +27,9 @@ class OwnServer:
         framework: str = "sklearn",
         bundles: Mapping[str, bytes] | None = None,
         requests: Mapping[str, tuple[Request, ...]] | None = None,
+        title: str = titles.OWN,
     ) -> None:
+        self.title = title
         self._workspace = workspace
         self._framework = framework
         self._bundles = bundles

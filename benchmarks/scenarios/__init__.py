@@ -6,7 +6,19 @@ from typing import Final
 import msgspec
 
 from benchmarks.bench import Bench
-from benchmarks.scenarios import digits, footprint, metadata, models, rows, scaling, slow, steady
+from benchmarks.scenarios import (
+    digits,
+    footprint,
+    image,
+    inputs,
+    metadata,
+    models,
+    rows,
+    scaling,
+    slow,
+    steady,
+    tfaas,
+)
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -27,6 +39,9 @@ SCENARIOS: Final = (
     Scenario(scaling.NAME, scaling.TITLE, scaling.measure),
     Scenario(metadata.NAME, metadata.TITLE, metadata.measure, varied="call"),
     Scenario(rows.NAME, rows.TITLE, rows.measure, varied="features"),
+    Scenario(tfaas.NAME, tfaas.TITLE, tfaas.measure),
+    Scenario(image.NAME, image.TITLE, image.measure),
+    Scenario(inputs.NAME, inputs.TITLE, inputs.measure, varied="size"),
     Scenario(models.NAME, models.TITLE, models.measure, varied="models"),
     Scenario(steady.NAME, steady.TITLE, steady.measure, varied="after"),
     Scenario(footprint.NAME, footprint.TITLE, footprint.measure, quick=True),
