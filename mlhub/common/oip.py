@@ -7,7 +7,7 @@ followed by the bytes of each such tensor in order.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -168,7 +168,9 @@ def decode_response(body: bytes, header_length: int | None = None) -> tuple[Tens
     for index, (item, raw) in enumerate(_with_binary(head.outputs, rest)):
         pointer = f"/outputs/{index}/data"
         outputs.append(
-            _tensor(item, raw) if raw is not None else tensor.encode(item.name, _array(item, None, pointer))
+            _tensor(item, bytes(raw))
+            if raw is not None
+            else tensor.encode(item.name, _array(item, None, pointer))
         )
     return tuple(outputs)
 
@@ -189,15 +191,18 @@ def _body(head: bytes, raw: Iterable[Tensor]) -> tuple[bytes, int | None]:
     return b"".join((head, *pieces)), len(head)
 
 
-def _split(body: bytes, header_length: int | None) -> tuple[bytes, bytes]:
+def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
     if header_length is None:
-        return body, b""
+        return body, memoryview(b"")
     if not 0 <= header_length <= len(body):
         raise MalformedError(f"{HEADER_LENGTH} is larger than the body.", code="bad_request")
-    return body[:header_length], body[header_length:]
+    # Tensors may be large: what follows is not copied.
+    return body[:header_length], memoryview(body)[header_length:]
 
 
-def _with_binary(items: Iterable[WireTensor], rest: bytes) -> Iterable[tuple[WireTensor, bytes | None]]:
+def _with_binary(
+    items: Iterable[WireTensor], rest: memoryview
+) -> Iterable[tuple[WireTensor, memoryview | None]]:
     position = 0
     for item in items:
         size = item.parameters.get("binary_data_size")
@@ -214,7 +219,7 @@ def _with_binary(items: Iterable[WireTensor], rest: bytes) -> Iterable[tuple[Wir
         raise MalformedError("The body has bytes after its last tensor.", code="bad_request")
 
 
-def _array(item: WireTensor, raw: bytes | None, pointer: str) -> Array:
+def _array(item: WireTensor, raw: memoryview | None, pointer: str) -> Array:
     if item.datatype not in DTYPES:
         raise UnacceptableError(f"There is no datatype {item.datatype!r}.", code="bad_input")
     if raw is not None:
@@ -234,5 +239,6 @@ def _array(item: WireTensor, raw: bytes | None, pointer: str) -> Array:
         raise UnacceptableError(f"Tensor {item.name!r} has an impossible shape.", code="bad_input") from error
 
 
-def _tensor(item: WireTensor, raw: bytes) -> Tensor:
-    return Tensor(item.name, item.datatype, item.shape, raw)
+def _tensor(item: WireTensor, raw: bytes | memoryview) -> Tensor:
+    # A part of a request's body does as well as bytes of its own, since it becomes an array at once.
+    return Tensor(item.name, item.datatype, item.shape, cast("bytes", raw))

@@ -148,7 +148,7 @@ def _split(tensor: Tensor, count: int) -> Array:
         end = start + int.from_bytes(data[position:start], "little")
         if start > len(data) or end > len(data):
             raise MalformedError(f"Tensor {tensor.name!r} ends before its last element.", code="bad_tensor")
-        elements[index] = data[start:end]
+        elements[index] = bytes(data[start:end])
         position = end
     if position != len(data):
         raise MalformedError(f"Tensor {tensor.name!r} has bytes after its last element.", code="bad_tensor")

@@ -10,6 +10,7 @@ from mlhub.common.errors import NotFoundError, UnacceptableError
 from mlhub.servers.cache import Key, ModelCache
 from mlhub.servers.folder import ModelFolder, Stamp
 from mlhub.servers.options import RuntimeOptions
+from mlhub.servers.pace import Pace
 from mlhub.servers.runtime import LoadedModel, Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ class Deployed(msgspec.Struct, frozen=True):
     loaded: LoadedModel
     stamp: Stamp
     """What its files were when it was loaded."""
+    pace: Pace = msgspec.field(default_factory=Pace)
+    """How quick it is."""
 
 
 class Listed(msgspec.Struct, frozen=True):

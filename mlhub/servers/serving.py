@@ -1,4 +1,4 @@
-"""What a server does for its requests: finds, loads and predicts in threads, off the event loop."""
+"""What a server does for its requests: finds, loads and predicts, off the event loop but for quick models."""
 
 import asyncio
 import os
@@ -8,6 +8,7 @@ from typing import Final
 from mlhub.servers.folder import ModelFolder
 from mlhub.servers.inference import infer
 from mlhub.servers.options import RuntimeOptions
+from mlhub.servers.pace import Stopwatch, Taken
 from mlhub.servers.repository import Deployed, Listed, Repository
 from mlhub.servers.runtime import Runtime
 
@@ -39,8 +40,16 @@ class Serving:
     ) -> tuple[bytes, int | None]:
         """Answer one inference request; see `mlhub.servers.inference.infer`."""
         deployed = self._repository.find(model, version) or await self.deployed(model, version)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._predictors, infer, deployed, body, header_length)
+        size = len(body)
+        if deployed.pace.allows(size):
+            answer, taken = _timed(deployed, body, header_length)
+        else:
+            loop = asyncio.get_running_loop()
+            answer, taken = await loop.run_in_executor(
+                self._predictors, _timed, deployed, body, header_length
+            )
+        deployed.pace.took(taken, size)
+        return answer
 
     async def deployed(self, model: str, version: str | None, *, fresh: bool = False) -> Deployed:
         """Return a version, loaded when it is not; with `fresh`, as it is on the disk at this moment.
@@ -90,3 +99,11 @@ class Serving:
         while True:
             await asyncio.sleep(_REFRESH)
             await asyncio.to_thread(self._repository.refresh)
+
+
+def _timed(
+    deployed: Deployed, body: bytes, header_length: int | None
+) -> tuple[tuple[bytes, int | None], Taken]:
+    """Answer a request, and tell how long that took."""
+    watch = Stopwatch()
+    return infer(deployed, body, header_length), watch.read()

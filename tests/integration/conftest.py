@@ -9,6 +9,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,6 +112,10 @@ class Hub:
         with ThreadPoolExecutor(16) as pool:
             return all(pool.map(asked, range(16)))
 
+    def healthy(self) -> dict[str, bool]:
+        """Whether each backend is well."""
+        return {part["name"]: part["healthy"] for part in self.call("GET", "/status").json()["backends"]}
+
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         return requests.request(method, self.url + path, timeout=60, **options)
 
@@ -139,39 +144,50 @@ class Digits(msgspec.Struct, frozen=True):
     """What the estimator itself says of them."""
 
 
-@pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: Any) -> Iterator[Hub]:
-    """A hub with one process of each kind; a test that stops a part starts it again."""
-    folder = tmp_path_factory.mktemp("hub")
+@contextmanager
+def running(
+    folder: Path, broker: Any, database_server: Any, types: dict[str, str], **variables: str
+) -> Iterator[Hub]:
+    """Run a hub with one process of each kind.
+
+    Args:
+        folder: for all that it keeps.
+        broker: that it uses, perhaps with others that have other backends.
+        database_server: that it uses with others.
+        types: the type of model by the name of the framework, each with a server and pools of its own.
+        variables: further settings.
+    """
     (folder / "models").mkdir()
-    ports = free_ports(("api", "server"), {})
-    backend = {
-        "protocol": "oip",
-        "addresses": [f"http://127.0.0.1:{ports['server']}"],
-        "types": ["ScikitLearn"],
-        "repository": str(folder / "models"),
+    ports = free_ports(("api", *types), {})
+    backends = {
+        name: {
+            "protocol": "oip",
+            "addresses": [f"http://127.0.0.1:{ports[name]}"],
+            "types": [model_type],
+            "repository": str(folder / "models"),
+        }
+        for name, model_type in types.items()
     }
     environment = {
         "MLHUB_BROKER_URL": broker.url,
         "MLHUB_MONGODB_URL": database_server.url,
-        "MLHUB_DATABASE": "hub",
         "MLHUB_BUNDLES": str(folder / "bundles"),
         "MLHUB_RUN_DIR": str(folder),
         "MLHUB_PORT": str(ports["api"]),
-        "MLHUB_API_PROCESSES": "2",
-        "MLHUB_BACKENDS": msgspec.json.encode({"sklearn": backend}).decode(),
-        "MLHUB_MAX_BUNDLE_BYTES": str(64 * 1024 * 1024),
-        "MLHUB_SWEEP_INTERVAL": "2",
+        "MLHUB_BACKENDS": msgspec.json.encode(backends).decode(),
+        **variables,
     }
-    serve = ("serve", "sklearn", "--port", str(ports["server"]), "--repository", str(folder / "models"))
-    commands = {
-        "server": serve,
-        "predict": ("worker", "--backend", "sklearn", "--kind", "predict"),
-        "jobs": ("worker", "--backend", "sklearn", "--kind", "jobs"),
-        "api": ("api",),
-    }
+    commands: dict[str, tuple[str, ...]] = {}
+    for name in types:
+        # The only framework's parts have the plain names.
+        suffix = f"-{name}" if len(types) > 1 else ""
+        repository = ("--repository", str(folder / "models"))
+        commands[f"server{suffix}"] = ("serve", name, "--port", str(ports[name]), *repository)
+        commands[f"predict{suffix}"] = ("worker", "--backend", name, "--kind", "predict")
+        commands[f"jobs{suffix}"] = ("worker", "--backend", name, "--kind", "jobs")
+    commands["api"] = ("api",)
     parts = {name: Part(name, arguments, environment, folder) for name, arguments in commands.items()}
-    hub = Hub(parts, ports["api"], ports["server"], folder)
+    hub = Hub(parts, ports["api"], ports[next(iter(types))], folder)
     try:
         for part in parts.values():
             part.start()
@@ -180,6 +196,38 @@ def hub(tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: 
     finally:
         for part in reversed(parts.values()):
             part.stop()
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: Any) -> Iterator[Hub]:
+    """A hub with one process of each kind; a test that stops a part starts it again."""
+    variables = {
+        "MLHUB_DATABASE": "hub",
+        "MLHUB_API_PROCESSES": "2",
+        "MLHUB_MAX_BUNDLE_BYTES": str(64 * 1024 * 1024),
+        "MLHUB_SWEEP_INTERVAL": "2",
+    }
+    types = {"sklearn": "ScikitLearn"}
+    with running(tmp_path_factory.mktemp("hub"), broker, database_server, types, **variables) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def frameworks_hub(
+    tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: Any
+) -> Iterator[Hub]:
+    """A hub for the frameworks of neural networks, each with a model server of its own."""
+    types = {"pytorch": "PyTorch", "keras": "Keras", "tensorflow": "TensorFlow"}
+    folder = tmp_path_factory.mktemp("frameworks")
+    with running(folder, broker, database_server, types, MLHUB_DATABASE="frameworks") as hub:
+        hub.wait_until(lambda: all(hub.healthy().values()), "the health of every backend")
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def pack() -> Callable[[dict[str, bytes]], bytes]:
+    """Make a tar.gz of files by name."""
+    return bundle
 
 
 @pytest.fixture(scope="session")
