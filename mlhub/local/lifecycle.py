@@ -20,7 +20,7 @@ from mlhub.local.plan import make_plan, server_name
 from mlhub.local.ports import is_free
 from mlhub.local.program import Failure, Plan
 
-_READY: Final = 90.0
+_READY: Final = 150.0
 """Seconds that all parts together have to get ready."""
 _PAUSE: Final = 0.2
 _STOP: Final = 120.0

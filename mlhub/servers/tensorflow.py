@@ -1,6 +1,5 @@
 """The TensorFlow runtime: SavedModels, also in bundles that were made for TFaaS."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 # What its libraries print says nothing of any model. They read this once, when they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import msgspec
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
@@ -39,6 +39,12 @@ _DATATYPES: Final = {
     tf.string: "BYTES",
 }
 """The protocol's datatypes; its widest neighbour where it has none."""
+
+
+class _Parameters(msgspec.Struct):
+    """The part of TFaaS's `params.json` that concerns a model server."""
+
+    output_name: str | None = None
 
 
 class TensorFlowRuntime:
@@ -141,10 +147,8 @@ def _variables(loaded: Any) -> list[Any]:
 
 
 def _first_output(folder: Path) -> str | None:
-    """Return the output that TFaaS's `params.json` names, if there is one."""
+    """Return the output that TFaaS's `params.json` names; a file that is not TFaaS's names none."""
     try:
-        parameters = json.loads((folder / _PARAMETERS).read_bytes())
-    except FileNotFoundError:
+        return msgspec.json.decode((folder / _PARAMETERS).read_bytes(), type=_Parameters).output_name
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    name = parameters.get("output_name") if isinstance(parameters, dict) else None
-    return name if isinstance(name, str) else None
