@@ -6,6 +6,7 @@ from typing import Final
 from mlhub.common.backend import BackendSettings
 from mlhub.common.settings import SettingsError
 from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.adapters.external import ExternalAdapter
 from mlhub.workers.adapters.mlserver import MLServerAdapter
 from mlhub.workers.adapters.oip import OpenInferenceAdapter
 from mlhub.workers.adapters.tfaas.adapter import TFaaSAdapter
@@ -13,6 +14,7 @@ from mlhub.workers.adapters.tfaas.adapter import TFaaSAdapter
 ADAPTERS: Final[dict[str, Callable[[BackendSettings], BackendAdapter]]] = {
     "oip": OpenInferenceAdapter,
     "mlserver": MLServerAdapter,
+    "external": ExternalAdapter,
     "tfaas": TFaaSAdapter,
 }
 """What speaks each protocol that `BackendSettings.protocol` may name."""

@@ -604,3 +604,36 @@ def test_a_server_that_fails_to_unload_is_said(tmp_path: Path, peer: Start) -> N
     adapter = adapter_to(peer(answering(reply(500))), repository=tmp_path)
     with pytest.raises(BackendError, match="status 500"):
         adapter.undeploy("m", "1-aa")
+
+
+# Models that somebody else put there.
+
+
+def test_a_model_of_somebody_else_is_bound_by_its_name_or_by_the_options(peer: Start, tmp_path: Path) -> None:
+    there = peer(answering(prediction()))
+    adapter = create_adapter(
+        BackendSettings(
+            protocol="external",
+            addresses=(there.address,),
+            options={"models": {"m": {"model": "prod", "version": "7"}}},
+        )
+    )
+    adapter.deploy("m", "1-aa", tmp_path)
+    assert predict(adapter) == (OUTPUT,)
+    assert adapter.predict("same", "1-bb", INPUTS) == (OUTPUT,)
+    adapter.undeploy("m", "1-aa")
+    assert [path for path in there.paths if path != "/v2"] == [
+        "/v2/models/prod/versions/7/ready",
+        "/v2/models/prod/versions/7/infer",
+        "/v2/models/same/infer",
+    ]
+    with pytest.raises(BackendError, match="not the hub's"):
+        adapter.deployments()
+
+
+def test_a_model_that_nobody_put_there_is_said(peer: Start, tmp_path: Path) -> None:
+    away = create_adapter(
+        BackendSettings(protocol="external", addresses=(peer(answering(reply(404))).address,))
+    )
+    with pytest.raises(NotDeployedError, match="does not have 'm'"):
+        away.deploy("m", "1-aa", tmp_path)
