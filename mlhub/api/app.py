@@ -14,6 +14,7 @@ from mlhub.api.express import Express
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.publication import Publication
+from mlhub.api.resources import inference
 from mlhub.api.resources.bundles import FormUploadResource, UploadResource
 from mlhub.api.resources.downloads import DownloadResource
 from mlhub.api.resources.exchange import ExportResource, ImportResource
@@ -99,10 +100,10 @@ def create_app(settings: Settings) -> Express:
     app.req_options.strip_url_path_trailing_slash = True
 
     publication = Publication(upload_service, model_service, gateway, settings)
-    model = ModelResource(model_service, routes, gateway, publication, settings.max_json_bytes)
     predict = PredictResource(routes, gateway, prediction_service, settings)
     exchange = ExchangeService(model_service, upload_service, bundles)
     card = CardResource(model_service, cards)
+    model = ModelResource(model_service, routes, gateway, publication, predict, settings.max_json_bytes)
     download = DownloadResource(model_service, bundles)
     _add(
         app.add_route,
@@ -118,11 +119,13 @@ def create_app(settings: Settings) -> Express:
             "/model/{name}/citation": CitationResource(model_service),
             "/model/{name}/versions/{version}/card": card,
             "/model/{name}/predict": predict,
+            "/model/{name}/predict/image": predict,
             "/model/{name}/versions": VersionsResource(model_service),
             "/model/{name}/versions/{version}": VersionResource(model_service, routes, gateway),
             "/model/{name}/versions/{version}/download": download,
             "/model/{name}/versions/{version}/predict": predict,
             "/predict": predict,
+            "/predict/image": predict,
             "/predictions": PredictionsResource(prediction_service),
             "/predictions/{identity}": PredictionResource(prediction_service, settings.max_wait),
             "/predictions/{identity}/events": EventsResource(prediction_service),
@@ -132,7 +135,35 @@ def create_app(settings: Settings) -> Express:
             "/status": StatusResource(health),
         },
     )
+    _add(app.add_route, _open_inference(model_service, routes, predict, health, settings))
     return Express(BodyWatch(app), routes, gateway, request_id, token, settings.default_wait)
+
+
+def _open_inference(
+    models: ModelService,
+    routes: RouteCache,
+    predict: PredictResource,
+    health: HealthService,
+    settings: Settings,
+) -> dict[str, object]:
+    """Build the addresses of the Open Inference Protocol."""
+    metadata = inference.MetadataResource(models, routes)
+    ready = inference.ModelReadyResource(routes)
+    infer = inference.InferResource(routes, predict, settings)
+    one = "/v2/models/{model}"
+    version = f"{one}/versions/{{version}}"
+    return {
+        "/v2": inference.ServerResource(),
+        "/v2/health/live": LiveResource(),
+        "/v2/health/ready": ReadyResource(health),
+        one: metadata,
+        version: metadata,
+        f"{one}/ready": ready,
+        f"{version}/ready": ready,
+        f"{one}/infer": infer,
+        f"{version}/infer": infer,
+        "/v2/repository/index": inference.IndexResource(models, settings.max_json_bytes),
+    }
 
 
 def _add(add_route: Callable[[str, object], None], routes: dict[str, object]) -> None:

@@ -12,7 +12,7 @@ from mlhub.common.logs import REQUEST_ID
 
 HEADER: Final = "X-Request-ID"
 _SANE: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_OPEN: Final = "/health/"
+_OPEN: Final = ("/health/", "/v2/health/")
 """Addresses that need no token: load balancers and probes have none."""
 
 

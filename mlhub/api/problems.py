@@ -34,6 +34,9 @@ _STATUSES: Final[dict[type[MLHubError], int]] = {
 }
 
 
+_OPEN_INFERENCE: Final = "/v2/"
+
+
 class Problem(msgspec.Struct, omit_defaults=True):
     """The body of an error."""
 
@@ -44,6 +47,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     instance: str
     code: str
     errors: tuple[FieldError, ...] = ()
+    error: str = ""
+    """The detail once more, where clients of the Open Inference Protocol look for it."""
 
 
 def add_handlers(app: "falcon.asgi.App[Any, Any]") -> None:
@@ -125,6 +130,7 @@ def _body(path: str, status: int, code: str, detail: str, fields: tuple[FieldErr
         instance=path,
         code=code,
         errors=fields,
+        error=detail if path.startswith(_OPEN_INFERENCE) else "",
     )
     return msgspec.json.encode(problem)
 

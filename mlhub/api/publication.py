@@ -22,13 +22,15 @@ from mlhub.api.services.models import ModelFields, ModelService
 from mlhub.api.services.uploads import Target, Uploaded, UploadService
 from mlhub.api.waiting import until
 from mlhub.common import topology
-from mlhub.common.errors import MalformedError, UnacceptableError, UnsupportedMediaError
+from mlhub.common.errors import MalformedError, NotFoundError, UnacceptableError, UnsupportedMediaError
 from mlhub.common.model import Version, VersionState
 from mlhub.common.settings import Settings
 from mlhub.storage.bundles import BundleWriter
 
 _FILES: Final = ("file", "bundle")
 """Names a form's part with the bundle may have."""
+_PICTURE: Final = "image"
+"""Name of the part of a form that is meant for a prediction."""
 _FORM_EXTRA: Final = 16 * 1024 * 1024
 """Bytes a form may have besides its bundle."""
 _RAW: Final = frozenset(
@@ -156,6 +158,8 @@ class Publication:
             await asyncio.to_thread(writer.abort)
 
     async def _take_part(self, part: FormPart, count: int, writer: BundleWriter, digests: Digests) -> None:
+        if part.name == _PICTURE:
+            raise NotFoundError("There is no model of that name to predict with.", code="model_not_found")
         if part.name not in _FILES:
             raise UnacceptableError(
                 f"The form has a file in the part {part.name!r}; the bundle goes into 'file'.",

@@ -49,6 +49,8 @@ class ImagePlan(msgspec.Struct, frozen=True):
     layout: Layout
     spec: ImageSpec
     """How values are changed."""
+    dimensions: int
+    """How many the picture has in the tensor: 1 flat, 2 grey, 3 with channels; a further one counts rows."""
 
 
 def plan(spec: ImageSpec | None, signature: Signature) -> ImagePlan:
@@ -74,7 +76,7 @@ def plan(spec: ImageSpec | None, signature: Signature) -> ImagePlan:
     if len(row) == 1:
         found = _flat(said, tensor, row[0])
     elif len(row) == 2:  # noqa: PLR2004
-        found = ImagePlan(tensor, _size(said, row[0], row[1]), 1, "HWC", said)
+        found = ImagePlan(tensor, _size(said, row[0], row[1]), 1, "HWC", said, 2)
     elif len(row) == 3:  # noqa: PLR2004
         found = _spatial(said, tensor, row)
     else:
@@ -88,11 +90,11 @@ def _flat(said: ImageSpec, tensor: TensorSpec, length: int) -> ImagePlan:
     layout = said.layout or "HWC"
     if said.size is not None:
         channels = said.channels or _quotient(length, math.prod(said.size))
-        return ImagePlan(tensor, said.size, channels, layout, said)
+        return ImagePlan(tensor, said.size, channels, layout, said, 1)
     for channels in (1, 3, 4) if said.channels is None else (said.channels,):
         side = math.isqrt(max(length, 0) // channels)
         if side and side * side * channels == length:
-            return ImagePlan(tensor, (side, side), channels, layout, said)
+            return ImagePlan(tensor, (side, side), channels, layout, said, 1)
     raise _no(f"takes rows of {'any number of' if length == ANY else length} numbers, which is no square")
 
 
@@ -115,7 +117,7 @@ def _spatial(said: ImageSpec, tensor: TensorSpec, row: tuple[int, ...]) -> Image
     channels = said.channels or (3 if extent == ANY else extent)
     if extent not in (ANY, channels):
         raise _no(f"takes {extent} numbers a pixel, but its bundle says {channels}")
-    return ImagePlan(tensor, _size(said, height, width), channels, layout, said)
+    return ImagePlan(tensor, _size(said, height, width), channels, layout, said, 3)
 
 
 def _size(said: ImageSpec, height: int, width: int) -> tuple[int | None, int | None]:

@@ -1,7 +1,8 @@
 """A client's input → the model's tensors, checked against its signature before anything is queued."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -10,6 +11,9 @@ from mlhub.common import jsontensor
 from mlhub.common.errors import FieldError, UnacceptableError
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Array
+
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -23,30 +27,100 @@ class Rows(msgspec.Struct, frozen=True):
     """Whether the client gave one row without a list around it, and wants one output."""
 
 
-def from_json(raw: msgspec.Raw, signature: Signature, pointer: str = "/input") -> Rows:
-    """Read one row or a list of rows for a model with one input.
+def from_json(raw: msgspec.Raw, signature: Signature, pointer: str = "/input", *, flat: bool = False) -> Rows:
+    """Read one row or a list of rows; for a model with several inputs, each row an object with their names.
 
     Args:
         raw: JSON text.
         signature: what the model takes.
         pointer: JSON pointer to the text, for errors.
+        flat: whether the values of a row may stand one after the other, whatever its shape.
 
     Raises:
         UnacceptableError: the values do not fit, with the place in `fields`.
     """
     if len(signature.inputs) != 1:
-        names = ", ".join(spec.name for spec in signature.inputs)
-        raise UnacceptableError(
-            f'This model takes several inputs ({names}); name them: {{"inputs": [{{"name": …}}, …]}}.',
-            code="bad_input",
-        )
+        return _from_objects(raw, signature, pointer)
     spec = signature.inputs[0]
     array = jsontensor.parse(raw, spec.datatype, pointer)
+    return _of_one(_unflattened(array, spec) if flat else array, spec, pointer)
+
+
+def from_array(array: Array, signature: Signature, pointer: str = "/input") -> Rows:
+    """Check an array that is one row or a list of rows for a model with one input.
+
+    Raises:
+        UnacceptableError: it is of another kind or shape.
+    """
+    if len(signature.inputs) != 1:
+        raise _unnamed(signature)
+    spec = signature.inputs[0]
+    return _of_one(_cast(array, spec, pointer), spec, pointer)
+
+
+def _of_one(array: Array, spec: TensorSpec, pointer: str) -> Rows:
     single = array.ndim == len(spec.row) and spec.shape[:1] == (ANY,)
     if single:
         array = array[None]
     _check_shape(array, spec, pointer, single=single)
     return Rows({spec.name: array}, _count(array, spec), single)
+
+
+def from_named(raw: msgspec.Raw, signature: Signature, pointer: str = "/inputs") -> Rows:
+    """Read an object that has, by name of the input, one row or a list of rows.
+
+    Raises:
+        UnacceptableError: a name is missing or unknown, or values do not fit, with the place in `fields`.
+    """
+    given = _members(raw, pointer)
+    _check_names(given, signature, pointer)
+    arrays = {
+        spec.name: jsontensor.parse(given[spec.name], spec.datatype, _below(pointer, spec.name))
+        for spec in signature.inputs
+    }
+    specs = signature.inputs
+    single = all(
+        spec.shape[:1] == (ANY,) and arrays[spec.name].ndim == len(spec.row) for spec in signature.inputs
+    )
+    if single:
+        arrays = {name: array[None] for name, array in arrays.items()}
+    for spec in specs:
+        _check_shape(arrays[spec.name], spec, _below(pointer, spec.name), single=single)
+    return Rows(arrays, _agreed_count(arrays, signature, pointer), single)
+
+
+def _from_objects(raw: msgspec.Raw, signature: Signature, pointer: str) -> Rows:
+    """Read rows that are objects with a row of each input."""
+    text = bytes(raw).strip()
+    if text.startswith(b"{"):
+        return from_named(raw, signature, pointer)
+    try:
+        objects = _OBJECTS.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _unnamed(signature) from None
+    if not objects:
+        raise _bad(pointer, "There are no values here.")
+    for index, given in enumerate(objects):
+        _check_names(given, signature, f"{pointer}/{index}")
+    arrays = {spec.name: _column(objects, spec, pointer) for spec in signature.inputs}
+    return Rows(arrays, _agreed_count(arrays, signature, pointer), single=False)
+
+
+def _column(objects: list[dict[str, msgspec.Raw]], spec: TensorSpec, pointer: str) -> Array:
+    """Read the rows of one input."""
+    values = [given[spec.name] for given in objects]
+    try:
+        # At once, which is many times faster.
+        joined = msgspec.Raw(b"[" + b",".join(bytes(value) for value in values) + b"]")
+        array = jsontensor.parse(joined, spec.datatype, pointer)
+        _check_shape(array, spec, pointer, single=False)
+    except UnacceptableError:
+        # One by one, which finds the place.
+        for index, value in enumerate(values):
+            place = _below(f"{pointer}/{index}", spec.name)
+            _check_shape(jsontensor.parse(value, spec.datatype, place)[None], spec, place, single=False)
+        raise
+    return array
 
 
 def from_tensors(given: dict[str, Array], signature: Signature) -> Rows:
@@ -59,20 +133,57 @@ def from_tensors(given: dict[str, Array], signature: Signature) -> Rows:
     if len(given) == 1 and len(expected) == 1 and not given.keys() & expected.keys():
         # One tensor for one input: its name says nothing that could be wrong.
         given = dict(zip(expected, given.values(), strict=True))
-    for name in given:
-        if name not in expected:
-            raise _bad("/inputs", f"The model has no input {name!r}; it takes {', '.join(expected)}.")
+    _check_names(given, signature, "/inputs")
     arrays: dict[str, Array] = {}
     for index, (name, spec) in enumerate(expected.items()):
-        if name not in given:
-            raise _bad("/inputs", f"The input {name!r} is missing.")
         pointer = f"/inputs/{index}"
         arrays[name] = _cast(given[name], spec, pointer)
         _check_shape(arrays[name], spec, pointer, single=False)
-    counts = {_count(array, expected[name]) for name, array in arrays.items()}
+    return Rows(arrays, _agreed_count(arrays, signature, "/inputs"), single=False)
+
+
+def _unnamed(signature: Signature) -> UnacceptableError:
+    names = ", ".join(spec.name for spec in signature.inputs)
+    return UnacceptableError(
+        f'This model takes several inputs ({names}); name them: {{"inputs": {{"name": …, …}}}}.',
+        code="bad_input",
+    )
+
+
+def _members(raw: msgspec.Raw, pointer: str) -> dict[str, msgspec.Raw]:
+    try:
+        return _OBJECT.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _bad(pointer, "This is not an object with the names of inputs.") from None
+
+
+def _check_names(given: Mapping[str, Any], signature: Signature, pointer: str) -> None:
+    expected = [spec.name for spec in signature.inputs]
+    for name in given:
+        if name not in expected:
+            raise _bad(pointer, f"The model has no input {name!r}; it takes {', '.join(expected)}.")
+    for name in expected:
+        if name not in given:
+            raise _bad(pointer, f"The input {name!r} is missing.")
+
+
+def _agreed_count(arrays: dict[str, Array], signature: Signature, pointer: str) -> int:
+    counts = {_count(arrays[spec.name], spec) for spec in signature.inputs}
     if len(counts) != 1:
-        raise _bad("/inputs", "The inputs differ in their number of rows.")
-    return Rows(arrays, counts.pop(), single=False)
+        raise _bad(pointer, "The inputs differ in their number of rows.")
+    return counts.pop()
+
+
+def _unflattened(array: Array, spec: TensorSpec) -> Array:
+    """Give rows whose values stand one after the other their shape, where it is known."""
+    row = spec.row if spec.shape[:1] == (ANY,) else spec.shape
+    if len(row) > 1 and ANY not in row and array.ndim in (1, 2) and array.shape[-1] == math.prod(row):
+        return array.reshape(*array.shape[:-1], *row)
+    return array
+
+
+def _below(pointer: str, name: str) -> str:
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
 
 
 def _cast(array: Array, spec: TensorSpec, pointer: str) -> Array:

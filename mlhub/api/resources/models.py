@@ -12,6 +12,7 @@ from mlhub.api.coalescing import SharedReads
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.multipart import is_form
 from mlhub.api.publication import Publication
+from mlhub.api.resources.predict import PredictResource
 from mlhub.api.responses import (
     Encoded,
     entity_tag,
@@ -69,12 +70,14 @@ class ModelResource:
         routes: RouteCache,
         gateway: Gateway,
         publication: Publication,
+        predict: PredictResource,
         max_bytes: int,
     ) -> None:
         self._models = models
         self._routes = routes
         self._gateway = gateway
         self._publication = publication
+        self._predict = predict
         self._max_bytes = max_bytes
         self._reads: SharedReads[Encoded] = SharedReads()
 
@@ -86,8 +89,14 @@ class ModelResource:
         return Encoded.of(msgspec.json.encode(representation.entry(self._models.get(name))))
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
-        """Create the entry; of a form, with the bundle in its part `file`."""
+        """Create the entry; of a form, with the bundle in its part `file`.
+
+        A form for an entry that is there already is a prediction from its part `image`.
+        """
         if is_form(req):
+            if await asyncio.to_thread(self._models.exists, name):
+                await self._predict.on_post(req, resp, name)
+                return
             target = Target(model=name, may_create=True, must_create=True)
             await self._publication.from_form(req, resp, target)
             return

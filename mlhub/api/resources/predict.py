@@ -1,37 +1,22 @@
 """`/model/{name}/predict`: predictions, now or later, through the same call."""
 
 import asyncio
-from typing import Final
 
 import falcon.asgi
-import msgspec
 
 from mlhub.api import representation
-from mlhub.api.bodies import decode, read, require_json
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.group import Answer, Target
-from mlhub.api.preferences import preferences
+from mlhub.api.inputs.base import Input
+from mlhub.api.inputs.reading import read_input
+from mlhub.api.preferences import Preferences, preferences
 from mlhub.api.responses import send
 from mlhub.api.services.predictions import Order, PredictionService
-from mlhub.api.services.routes import Route, RouteCache
-from mlhub.common import oip, rows, tensor, topology
-from mlhub.common.errors import MalformedError, UnacceptableError
+from mlhub.api.services.routes import RouteCache
+from mlhub.common import npy, oip, tensor, topology
+from mlhub.common.errors import UnacceptableError
 from mlhub.common.names import LATEST
 from mlhub.common.settings import Settings
-
-
-class PredictBody(msgspec.Struct):
-    """The JSON body, as far as it must be known before the model is."""
-
-    input: msgspec.Raw = msgspec.Raw()
-    """One row, or a list of rows, for a model with one input."""
-    inputs: msgspec.Raw = msgspec.Raw()
-    """Named tensors, in the form of the Open Inference Protocol."""
-    model: str | None = None
-    version: str | None = None
-
-
-_BODY: Final = msgspec.json.Decoder(PredictBody)
 
 
 class PredictResource:
@@ -56,25 +41,43 @@ class PredictResource:
     ) -> None:
         """Predict: wait for the answer, or accept the work to be done later."""
         prefer = preferences(req, self._max_wait)
-        require_json(req)
-        raw = await read(req, self._max_bytes)
-        body = decode(raw, _BODY)
-        model = name or body.model
-        if model is None:
-            raise UnacceptableError("The body names no model.", code="missing_field")
-        wanted = version or req.get_param("version") or body.version or LATEST
-        route = await self._routes.get(model, wanted)
-        order = _order(route, body, raw)
+        given = await read_input(req, self._max_bytes)
+        order = await self._order(req, given, name, version)
+        await self.carry_out(req, resp, order, prefer)
+
+    # The seed's example sends its body with GET.
+    on_get = on_post
+
+    async def carry_out(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, order: Order, prefer: Preferences
+    ) -> None:
+        """Predict what was ordered, now or later, and answer in the form that is wanted."""
         if prefer.respond_async:
             await self._accept(resp, order)
             return
         wait = self._default_wait if prefer.wait is None else prefer.wait
-        target = Target(route.backend, route.model, route.deployment, order.outputs)
+        target = Target(order.route.backend, order.route.model, order.route.deployment, order.outputs)
         answer = await self._gateway.predict(target, order.rows, wait)
-        _render(resp, order, answer)
+        resp.set_header("Server-Timing", answer.shared.timing)
+        if npy.TYPE in (req.get_header("Accept") or ""):
+            _render_array(resp, order, answer)
+        elif order.protocol == "oip":
+            _render_tensors(resp, order, answer)
+        else:
+            send(resp, representation.answer(order.route, answer, single=order.rows.single))
 
-    # The seed's example sends its body with GET.
-    on_get = on_post
+    async def _order(
+        self, req: falcon.asgi.Request, given: Input, name: str | None, version: str | None
+    ) -> Order:
+        model = name or given.model
+        if model is None:
+            raise UnacceptableError(
+                "The body names no model: say it in the field 'model'.", code="missing_field"
+            )
+        wanted = version or req.get_param("version") or given.version or LATEST
+        route = await self._routes.get(model, wanted)
+        outputs = (req.get_param("outputs") or "").split(",")
+        return await given.order(route, tuple(output.strip() for output in outputs if output.strip()))
 
     async def _accept(self, resp: falcon.asgi.Response, order: Order) -> None:
         prediction = await asyncio.to_thread(self._predictions.accept, order)
@@ -84,29 +87,24 @@ class PredictResource:
         send(resp, representation.prediction(prediction), 202)
 
 
-def _order(route: Route, body: PredictBody, raw: bytes) -> Order:
-    if bytes(body.input):
-        return Order(route, rows.from_json(body.input, route.signature))
-    if bytes(body.inputs):
-        request = oip.decode_request(raw)
-        known = {spec.name for spec in route.signature.outputs}
-        unknown = [output for output in request.outputs if known and output not in known]
-        if unknown:
-            raise UnacceptableError(
-                f"The model has no output {unknown[0]!r}; it gives {', '.join(sorted(known))}.",
-                code="bad_output",
-            )
-        return Order(route, rows.from_tensors(request.inputs, route.signature), request.outputs, "oip")
-    raise MalformedError(
-        'The body has no input; send {"input": […]} with one row or a list of rows.', code="no_input"
+def _render_tensors(resp: falcon.asgi.Response, order: Order, answer: Answer) -> None:
+    outputs = [tensor.encode(name, array) for name, array in answer.outputs.items()]
+    route = order.route
+    resp.data, length = oip.encode_response(
+        route.model, route.version, outputs, request_id=order.request_id, binary=order.binary
     )
+    resp.content_type = oip.JSON_TYPE if length is None else oip.BINARY_TYPE
+    if length is not None:
+        resp.set_header(oip.HEADER_LENGTH, str(length))
 
 
-def _render(resp: falcon.asgi.Response, order: Order, answer: Answer) -> None:
-    resp.set_header("Server-Timing", answer.shared.timing)
-    if order.protocol == "oip":
-        outputs = [tensor.encode(name, array) for name, array in answer.outputs.items()]
-        resp.content_type = "application/json"
-        resp.data, _ = oip.encode_response(order.route.model, order.route.version, outputs)
-        return
-    send(resp, representation.answer(order.route, answer, single=order.rows.single))
+def _render_array(resp: falcon.asgi.Response, order: Order, answer: Answer) -> None:
+    if len(answer.outputs) != 1:
+        raise UnacceptableError(
+            f"The model gives {', '.join(answer.outputs)}, and an npy file holds one: name it with "
+            "'?outputs=…'.",
+            code="several_outputs",
+        )
+    (array,) = answer.outputs.values()
+    resp.content_type = npy.TYPE
+    resp.data = npy.encode(array[0] if order.rows.single else array)

@@ -56,6 +56,18 @@ class ModelService:
         self._catalogue = catalogue
         self._settings = settings
 
+    def exists(self, name: str) -> bool:
+        """Tell whether there is an entry of that name.
+
+        Raises:
+            UnacceptableError: it is no name.
+        """
+        try:
+            self._models.get(names.check_model(name))
+        except NotFoundError:
+            return False
+        return True
+
     def create(self, name: str, fields: ModelFields) -> Entry:
         """Make a new entry.
 

@@ -24,6 +24,10 @@ class Order(msgspec.Struct, frozen=True):
     """Names of the outputs asked for; empty means the model's default."""
     protocol: str = "mlhub"
     """Form of the request, and so of the answer: `mlhub` or `oip`."""
+    request_id: str | None = None
+    """What a request of the Open Inference Protocol calls itself; the answer repeats it."""
+    binary: frozenset[str] | None = frozenset()
+    """Outputs that such a request wants as binary data; `None` means all."""
 
 
 class PredictionService:

@@ -1,0 +1,1 @@
+"""The forms in which the input of a prediction may come."""
