@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import hypothesis
 import kombu
 import msgspec
 import pytest
@@ -22,6 +23,10 @@ START: Final = 60.0
 """Seconds a server may take to start, on a machine with other things to do."""
 
 _NUMBERS: Final = itertools.count(1)
+
+# How long an example takes says something of the machine, and not of what is tested.
+hypothesis.settings.register_profile("mlhub", deadline=None)
+hypothesis.settings.load_profile("mlhub")
 
 # Where a container does not tell how many physical cores there are, joblib warns, and warnings are errors.
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(os.cpu_count()))

@@ -17,6 +17,8 @@ _DESCRIPTION: Final = (
     "Handwritten digits of 8 by 8 pixels from 0 to 16, row by row: logistic regression on the data set "
     "that comes with scikit-learn."
 )
+_PICTURES: Final = {"size": [8, 8], "channels": 1, "scale": 15.9375}
+"""How pictures become its rows: grey values from 0 to 255 become those from 0 to 16."""
 _HELD_OUT: Final = 0.2
 """Part of the data that the model is not trained on."""
 
@@ -118,12 +120,13 @@ def train() -> Sample:
 def _bundle(model: Any) -> bytes:
     from skops.io import dumps  # noqa: PLC0415 (takes a second to import)
 
-    content = dumps(model)
+    files = {"model.skops": dumps(model), "mlhub.json": msgspec.json.encode({"image": _PICTURES})}
     bundle = io.BytesIO()
     with tarfile.open(fileobj=bundle, mode="w:gz") as archive:
-        member = tarfile.TarInfo(f"{NAME}/model.skops")
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{NAME}/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return bundle.getvalue()
 
 
