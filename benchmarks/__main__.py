@@ -124,14 +124,19 @@ def _measure(options: Options, wanted: set[str], file: Path, *, keep: bool) -> R
             if scenario.name in wanted or (not wanted and (scenario.quick or not options.quick))
         ]
         task = progress.add_task("", total=len(chosen))
-        bench = Bench(options, place, run, lambda what: progress.update(task, description=what))
+        bench = Bench(
+            options,
+            place,
+            run,
+            lambda what: progress.update(task, description=what),
+            lambda: results.save(run, file),
+        )
         for scenario in chosen:
             try:
                 scenario.measure(bench)
             except BenchmarkError as error:
                 run.skipped[scenario.name] = str(error)
             progress.advance(task)
-            # What is there so far, should the rest fail.
             results.save(run, file)
     return run
 

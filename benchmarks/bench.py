@@ -1,7 +1,6 @@
 """A run in progress: what it was told, what it found, and how far it is."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -43,10 +42,18 @@ class Point(msgspec.Struct, frozen=True):
 class Bench:
     """What scenarios measure with."""
 
-    def __init__(self, options: Options, workspace: Workspace, run: Run, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        workspace: Workspace,
+        run: Run,
+        tell: Callable[[str], None],
+        save: Callable[[], None],
+    ) -> None:
         self.options = options
         self.workspace = workspace
         self.run = run
+        self._save = save
         self.tell = tell
         """Says what is being done."""
 
@@ -83,13 +90,16 @@ class Bench:
             for contestant in (*contestants[shift:], *contestants[:shift]):
                 label = f"{scenario}: {contestant.title}, round {number + 1} of {count}"
                 self.tell(f"{label}: starting")
-                with self._turn(contestant) as running:
-                    if running is None:
-                        continue
-                    self._warm(running, points)
-                    for point in points:
-                        self.tell(f"{label}: {point.name}")
-                        self.measure(scenario, contestant.title, running, point, number + 1)
+                try:
+                    with contestant.running() as running:
+                        self._warm(running, points)
+                        for point in points:
+                            self.tell(f"{label}: {point.name}")
+                            self.measure(scenario, contestant.title, running, point, number + 1)
+                except BenchmarkError as error:
+                    # The others go on, and what it had measured before stays.
+                    self.run.skipped[f"{contestant.title}, {scenario}, round {number + 1}"] = str(error)
+                self._save()
 
     def measure(
         self,
@@ -130,18 +140,6 @@ class Bench:
             versions = contestant.versions()
             if versions:
                 self.run.versions[contestant.title] = ", ".join(f"{k} {v}" for k, v in versions.items())
-
-    @contextmanager
-    def _turn(self, contestant: Contestant) -> Iterator[Running | None]:
-        """Run a contestant; one that cannot be started is noted, and the others go on."""
-        with ExitStack() as stack:
-            try:
-                running = stack.enter_context(contestant.running())
-            except BenchmarkError as error:
-                self.run.skipped[contestant.title] = str(error)
-                yield None
-                return
-            yield running
 
     def _warm(self, running: Running, points: Sequence[Point]) -> None:
         for request in dict.fromkeys(point.request for point in points):

@@ -43,7 +43,9 @@ def start(folder: Path, port: int, variables: Mapping[str, str]) -> None:
 def stop(folder: Path) -> None:
     """Run `mlhub down`."""
     command = [sys.executable, "-m", "mlhub", "down", "--data", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if ended.returncode != 0:
+        raise BenchmarkError(f"mlhub down failed: {ended.stderr[-2000:]}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -139,14 +139,15 @@ def once(origin: str, request: Request, timeout: float = _PATIENCE) -> bytes:
     """Send one request; return the body of a good answer.
 
     Raises:
-        BenchmarkError: the answer is not good.
-        OSError: there is none.
+        BenchmarkError: the answer is not good, or there is none.
     """
     connection = HTTPConnection(urlsplit(origin).netloc, timeout=timeout)
     try:
         connection.request(request.method, request.path, request.body, request.headers)
         response = connection.getresponse()
         body = response.read()
+    except (OSError, HTTPException) as error:
+        raise BenchmarkError(f"{request.method} {origin}{request.path} got no answer: {error}") from error
     finally:
         connection.close()
     if response.status >= 400:  # noqa: PLR2004 (the first status that is an error)

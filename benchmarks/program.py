@@ -68,7 +68,7 @@ def answers(origin: str, path: str) -> Callable[[], bool]:
     """Return what tells whether a server answers a GET well."""
 
     def ready() -> bool:
-        with suppress(OSError, BenchmarkError):
+        with suppress(BenchmarkError):
             once(origin, Request(method="GET", path=path), timeout=5)
             return True
         return False
