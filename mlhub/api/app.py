@@ -28,11 +28,13 @@ from mlhub.api.resources.predictions import (
     PredictionResource,
     PredictionsResource,
 )
+from mlhub.api.resources.resumable import ResumableUploadResource, UploadsResource
 from mlhub.api.resources.versions import VersionResource, VersionsResource
 from mlhub.api.services.exchange import ExchangeService
 from mlhub.api.services.health import HealthService
 from mlhub.api.services.models import ModelService
 from mlhub.api.services.predictions import PredictionService
+from mlhub.api.services.resumable import ResumableService
 from mlhub.api.services.routes import RouteCache, RouteService
 from mlhub.api.services.uploads import UploadService
 from mlhub.common.settings import Settings
@@ -45,6 +47,7 @@ from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.stores import create_bundle_store
+from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
 
 _THREADS: Final = 16
@@ -83,8 +86,11 @@ def create_app(settings: Settings) -> Express:
     shelf = BundleShelf(bundles, copies, versions)
     cards = CardStore(database)
     catalogue = Catalogue(models, versions, shelf, cards)
+    uploads = UploadStore(database, shelf)
     gateway = Gateway(settings)
-    indexes = IndexKeeper([store.create_indexes for store in (models, versions, predictions, copies)])
+    indexes = IndexKeeper(
+        [store.create_indexes for store in (models, versions, predictions, copies, uploads)]
+    )
 
     model_service = ModelService(models, versions, catalogue, settings)
     prediction_service = PredictionService(predictions, settings.max_prediction_bytes)
@@ -99,6 +105,9 @@ def create_app(settings: Settings) -> Express:
     problems.add_handlers(app)
     app.req_options.strip_url_path_trailing_slash = True
 
+    resumable = ResumableService(
+        uploads, shelf, bundles, versions, upload_service, settings.upload_ttl, settings.max_bundle_bytes
+    )
     publication = Publication(upload_service, model_service, gateway, settings)
     predict = PredictResource(routes, gateway, prediction_service, settings)
     exchange = ExchangeService(model_service, upload_service, bundles)
@@ -112,6 +121,8 @@ def create_app(settings: Settings) -> Express:
             "/model/{name}": model,
             "/model/{name}/upload": UploadResource(publication),
             "/upload": FormUploadResource(publication),
+            "/uploads": UploadsResource(resumable, settings.max_bundle_bytes),
+            "/uploads/{identity}": ResumableUploadResource(resumable, publication),
             "/model/{name}/download": download,
             "/import": ImportResource(exchange, gateway, settings.max_import_bytes, settings.max_json_bytes),
             "/model/{name}/card": card,

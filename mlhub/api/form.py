@@ -16,7 +16,48 @@ _JSON: Final = frozenset({"meta", "meta_data", "input_example"})
 """Fields whose value is JSON."""
 _TAGS: Final = "tags"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_FIELDS: Final = msgspec.json.Decoder(ModelFields)
 _ANYTHING: Final = msgspec.json.Decoder(Any)
+
+
+class FormFields:
+    """Fields of an entry as forms give them: each a text by its name."""
+
+    def __init__(self) -> None:
+        self._single: dict[str, Any] = {}
+        self._metadata: dict[str, Any] = {}
+
+    def take(self, name: str, text: str) -> None:
+        """Take one in; `metadata` has several as JSON.
+
+        Raises:
+            MalformedError: it is no JSON where it should be.
+            UnacceptableError: it is given twice.
+        """
+        if not text.strip():
+            # Forms send what was left empty, too.
+            return
+        if name == _METADATA:
+            self._metadata = decode(text.encode(), _OBJECT)
+        elif name == _TAGS:
+            words = [word.strip() for word in text.split(",") if word.strip()]
+            self._single[_TAGS] = self._single.get(_TAGS, []) + words
+        elif name in self._single:
+            raise UnacceptableError(
+                f"The form gives the field {name!r} twice.",
+                code="bad_body",
+                fields=(FieldError(f"/{name}", "It is given twice."),),
+            )
+        else:
+            self._single[name] = decode(text.encode(), _ANYTHING) if name in _JSON else text
+
+    def result(self) -> ModelFields:
+        """Return the fields of the entry; single ones win over those in `metadata`.
+
+        Raises:
+            UnacceptableError: there is no such field, or one has no legal value.
+        """
+        return decode(msgspec.json.encode(self._metadata | self._single), _FIELDS)
 
 
 class Form:
@@ -28,8 +69,8 @@ class Form:
         self._req = req
         self._limits = limits
         self._observe = observe
-        self._fields: dict[str, Any] = {}
-        self._metadata: dict[str, Any] = {}
+        self.fields = FormFields()
+        """What came besides files."""
 
     async def files(self) -> AsyncIterator[FormPart]:
         """Yield the parts that are files; fields before, between and after them are taken in on the way.
@@ -40,46 +81,8 @@ class Form:
             UnacceptableError: a field is no JSON where it should be, or is given twice.
         """
         async for part in parts(self._req, self._limits, self._observe):
-            if part.name == _METADATA:
-                self._metadata = decode(await part.read(), _OBJECT)
-            elif part.is_file:
-                # What a browser sends where no file was chosen.
-                if part.filename or part.content_type != "application/octet-stream":
-                    yield part
-            else:
-                self._take(part.name, await part.text())
-
-    def fields(self) -> ModelFields:
-        """Return the fields of the entry; single ones win over those in `metadata`.
-
-        Raises:
-            UnacceptableError: there is no such field, or one has no legal value.
-        """
-        return convert(self._metadata | self._fields)
-
-    def _take(self, name: str, text: str) -> None:
-        if not text.strip():
-            # Forms send what was left empty, too.
-            return
-        if name == _TAGS:
-            words = [word.strip() for word in text.split(",") if word.strip()]
-            self._fields[_TAGS] = self._fields.get(_TAGS, []) + words
-            return
-        if name in self._fields:
-            raise UnacceptableError(
-                f"The form gives the field {name!r} twice.", code="bad_body", fields=(_twice(name),)
-            )
-        self._fields[name] = decode(text.encode(), _ANYTHING) if name in _JSON else text
-
-
-def convert(values: dict[str, Any]) -> ModelFields:
-    """Make the fields of an entry of their values by name.
-
-    Raises:
-        UnacceptableError: there is no such field, or one has no legal value.
-    """
-    return decode(msgspec.json.encode(values), msgspec.json.Decoder(ModelFields))
-
-
-def _twice(name: str) -> FieldError:
-    return FieldError(f"/{name}", "It is given twice.")
+            if part.name == _METADATA or not part.is_file:
+                self.fields.take(part.name, await part.text())
+            # What a browser sends where no file was chosen has no name and no type of its own.
+            elif part.filename or part.content_type != "application/octet-stream":
+                yield part

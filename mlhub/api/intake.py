@@ -33,13 +33,16 @@ class Intake:
             MalformedError: it is not encoded as it says.
         """
         gathered = bytearray()
-        async for piece in pieces:
-            gathered += piece
-            if len(gathered) >= _PIECE:
+        try:
+            async for piece in pieces:
+                gathered += piece
+                if len(gathered) >= _PIECE:
+                    await asyncio.to_thread(self._write, bytes(gathered))
+                    gathered.clear()
+        finally:
+            # Also of a body that breaks off: a resumable upload goes on from there.
+            if gathered:
                 await asyncio.to_thread(self._write, bytes(gathered))
-                gathered.clear()
-        if gathered:
-            await asyncio.to_thread(self._write, bytes(gathered))
         if self._coding is not None:
             self._coding.end()
 

@@ -117,7 +117,7 @@ class Publication:
             # By the letter a form's digest is that of the form; of the file is what people mean.
             if not (digests.match() or whole.match()):
                 raise mismatch()
-            target = _completed(target, form.fields())
+            target = _completed(target, form.fields.result())
             uploaded = await asyncio.to_thread(self._uploads.finish, target, writer)
         await self.answer(resp, uploaded, prefer)
 

@@ -8,7 +8,9 @@ import msgspec
 
 from mlhub.common.errors import RangeError
 
-_RANGE: Final = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,18})\s*-\s*(\d{0,18})|-\s*(\d{1,18}))\s*", re.ASCII)
+_RANGE: Final = re.compile(
+    r"\s*bytes\s*=\s*(?:(\d{1,18})\s*-\s*(\d{0,18})|-\s*(\d{1,18}))\s*", re.ASCII | re.IGNORECASE
+)
 
 
 class ByteRange(msgspec.Struct, frozen=True):

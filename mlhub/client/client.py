@@ -141,7 +141,8 @@ class Client:
     ) -> Version:
         """Send a bundle as a new version and return it, `ready`; or `validating` after `wait` seconds.
 
-        The file is read piece by piece, whatever its size.
+        The file is read piece by piece, whatever its size. A large one goes on where it stood when the
+        connection breaks.
 
         Args:
             name: of the model.
@@ -169,6 +170,8 @@ class Client:
     ) -> Path:
         """Write a bundle to a file, checked against the hub's SHA-256, and return the file's path.
 
+        When the connection breaks, only the rest is asked for again.
+
         Args:
             name: of the model.
             path: the file, which appears only when it is complete; or a folder to put it in.
@@ -182,8 +185,11 @@ class Client:
         address = version_path(name, version or LATEST, "download")
         # Compressed on the way, the bytes would not be those that were uploaded.
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
-        with self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers) as response:
-            return bundle.save(response, Path(path), progress)
+
+        def fetch(further: dict[str, str]) -> requests.Response:
+            return self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers | further)
+
+        return bundle.save(fetch, Path(path), progress)
 
     def export(self, name: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
         """Write an entry with all its versions to one file, or to a folder, and return the file's path.

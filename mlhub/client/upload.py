@@ -9,9 +9,12 @@ from mlhub.client.address import model_path, version_path
 from mlhub.client.bundle import BundleReader, Progress, check_archive
 from mlhub.client.errors import HubError
 from mlhub.client.records import Version, read
+from mlhub.client.resumable import send_resumably
 from mlhub.client.transport import Repeat, Transport
 
 _HEADERS: Final = {"Content-Type": "application/octet-stream"}
+_LARGE: Final = 64 * 1024 * 1024
+"""Bytes from which on an upload goes in pieces, and on where it stood when its connection breaks."""
 _PAUSE: Final = 0.5
 """Seconds between two looks at a version that the hub did not wait for."""
 
@@ -30,19 +33,23 @@ def send(
         HubError: the hub refused it, it changed on the way, or its validation failed.
         OSError: the file cannot be read.
     """
-    address = model_path(name, "upload")
     check_archive(file)
     reader = BundleReader(file, progress)
-    response = http.call(
-        "POST",
-        address,
-        params={} if version is None else {"version": version},
-        data=reader.body(),
-        headers=_HEADERS,
-        wait=wait or None,
-    )
-    deadline = time.monotonic() + wait - response.elapsed.total_seconds()
-    uploaded = read(response, Version)
+    uploaded = None
+    if reader.size is not None and reader.size >= _LARGE:
+        uploaded = send_resumably(http, name, reader, reader.size, version)
+        deadline = time.monotonic() + wait
+    if uploaded is None:
+        response = http.call(
+            "POST",
+            model_path(name, "upload"),
+            params={} if version is None else {"version": version},
+            data=reader.body(),
+            headers=_HEADERS,
+            wait=wait or None,
+        )
+        deadline = time.monotonic() + wait - response.elapsed.total_seconds()
+        uploaded = read(response, Version)
     if uploaded.bundle is not None and uploaded.bundle.sha256 != reader.sha256():
         raise HubError(
             f"The hub received something else than was sent as version {uploaded.version!r}: its SHA-256 "

@@ -20,6 +20,7 @@ from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.stores import create_bundle_store
+from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
 from mlhub.workers import strategy, tasks, transport
 from mlhub.workers.adapters import create_adapter
@@ -83,6 +84,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         predictions=PredictionStore(database, timedelta(seconds=settings.prediction_ttl)),
         catalogue=Catalogue(models, versions, shelf, cards),
         shelf=shelf,
+        uploads=UploadStore(database, shelf),
         bundles=bundles,
         cards=cards,
     )

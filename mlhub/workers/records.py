@@ -7,6 +7,7 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
+from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
 
 
@@ -18,4 +19,5 @@ class Records(msgspec.Struct, frozen=True):
     catalogue: Catalogue
     bundles: BundleStore
     shelf: BundleShelf
+    uploads: UploadStore
     cards: CardStore

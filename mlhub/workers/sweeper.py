@@ -76,6 +76,7 @@ class Sweeper:
             if prediction.backend in drained and self._records.predictions.mark_published(prediction):
                 self._publish(topology.JOB_PREDICT, prediction.id, prediction.backend)
                 count += 1
+        self._records.uploads.sweep()
         self._records.shelf.sweep(self._grace)
         clear(self._work)
         return count

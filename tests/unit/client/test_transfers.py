@@ -44,6 +44,33 @@ def test_a_download_that_breaks_off_leaves_the_file_before(
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"before")]
 
 
+def test_a_download_goes_on_where_its_connection_broke(
+    script: Any, client: Client, reply: Any, tmp_path: Path
+) -> None:
+    first, rest = (
+        download(reply),
+        download(reply, Content_Range=f"bytes 524288-{len(CONTENT) - 1}/{len(CONTENT)}"),
+    )
+    first.cut = 524_288
+    rest.status, rest.body = 206, CONTENT[524_288:]
+    script.answer(first, rest)
+    seen: list[tuple[int, int | None]] = []
+    path = client.download("m", tmp_path / "x", progress=lambda *counts: seen.append(counts))
+    assert path.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    again = script.requests[1].headers
+    assert (again["range"], again["if-range"]) == ("bytes=524288-", f'"{SHA256}"')
+
+
+def test_a_download_begins_again_where_only_all_of_it_can_be_had(
+    script: Any, client: Client, reply: Any, tmp_path: Path
+) -> None:
+    first = download(reply)
+    first.cut = 500_000
+    script.answer(first, download(reply))
+    assert client.download("m", tmp_path / "x").read_bytes() == CONTENT
+
+
 def test_a_download_that_differs_from_its_tag_is_refused(
     script: Any, client: Client, reply: Any, tmp_path: Path
 ) -> None:
