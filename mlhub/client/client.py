@@ -183,13 +183,7 @@ class Client:
             OSError: the file cannot be written.
         """
         address = version_path(name, version or LATEST, "download")
-        # Compressed on the way, the bytes would not be those that were uploaded.
-        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
-
-        def fetch(further: dict[str, str]) -> requests.Response:
-            return self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers | further)
-
-        return bundle.save(fetch, Path(path), progress)
+        return bundle.save(self._fetch(address), Path(path), progress)
 
     def export(self, name: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
         """Write an entry with all its versions to one file, or to a folder, and return the file's path.
@@ -198,10 +192,7 @@ class Client:
             HubError: there is no such entry, or it did not arrive as a whole.
             OSError: the file cannot be written.
         """
-        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
-        address = model_path(name, "export")
-        with self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers) as response:
-            return bundle.save(response, Path(path), progress)
+        return bundle.save(self._fetch(model_path(name, "export")), Path(path), progress)
 
     def take_in(self, file: BinaryIO, name: str | None = None, *, progress: Progress | None = None) -> Model:
         """Send an export, of this hub or another, and return the entry that it became.
@@ -305,6 +296,16 @@ class Client:
         except HubError:
             return False
         return True
+
+    def _fetch(self, address: str) -> bundle.Fetch:
+        """Return what asks for a download, or with further headers for a part of it."""
+        # Compressed on the way, the bytes would not be those that were uploaded.
+        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+
+        def fetch(further: dict[str, str]) -> requests.Response:
+            return self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers | further)
+
+        return fetch
 
     def _predict(self, name: str, body: bytes, version: str | None, wait: float | None) -> requests.Response:
         address = version_path(name, version or LATEST, "predict")
