@@ -231,6 +231,19 @@ def pack() -> Callable[[dict[str, bytes]], bytes]:
 
 
 @pytest.fixture(scope="session")
+def make_hub() -> Callable[[dict[str, tuple[str, ...]], dict[str, str], dict[str, int], Path], Hub]:
+    """Makes hubs of other parts than the shared one; whoever makes one starts and stops its parts."""
+
+    def make(
+        commands: dict[str, tuple[str, ...]], environment: dict[str, str], ports: dict[str, int], folder: Path
+    ) -> Hub:
+        parts = {name: Part(name, arguments, environment, folder) for name, arguments in commands.items()}
+        return Hub(parts, ports["api"], ports["server"], folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def digits() -> Digits:
     """A model trained here and now."""
     pixels, values = load_digits(return_X_y=True)

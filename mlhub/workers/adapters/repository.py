@@ -37,9 +37,9 @@ class ModelRepository:
         # Servers skip names that begin with a dot.
         incoming = final.parent / f".{deployment}.{uuid4().hex}"
         with _translated():
-            if final.is_dir():
-                return
             try:
+                if final.is_dir():
+                    return
                 (incoming / folder).mkdir(parents=True)
                 _copy(files, incoming / folder)
                 for name, content in beside.items():
@@ -49,8 +49,15 @@ class ModelRepository:
                 with suppress(FileExistsError), _renaming():
                     incoming.rename(final)
                 sync(final.parent)
+            except OSError:
+                # Who was faster clears away what others were about to place.
+                if not final.is_dir():
+                    raise
             finally:
                 shutil.rmtree(incoming, ignore_errors=True)
+                if final.is_dir():
+                    for left in final.parent.glob(f".{deployment}.*"):
+                        shutil.rmtree(left, ignore_errors=True)
 
     def has_any(self, model: str) -> bool:
         """Tell whether a model has versions here."""

@@ -122,3 +122,16 @@ def test_files_that_are_gone_leave_nothing(repository: ModelRepository, root: Pa
     with pytest.raises(BackendError, match="cannot be written"):
         repository.place("m", "1-aa", files)
     assert names(root) == ["m"]
+
+
+def test_what_a_killed_attempt_left_goes_when_the_version_is_placed(
+    repository: ModelRepository, root: Path, files: Path
+) -> None:
+    left = root / "m" / ".1-x.0123"
+    left.mkdir(parents=True)
+    (left / "part").write_bytes(b"x")
+    repository.place("m", "1-x", files)
+    assert [path.name for path in (root / "m").iterdir()] == ["1-x"]
+    left.mkdir()
+    repository.place("m", "1-x", files)
+    assert [path.name for path in (root / "m").iterdir()] == ["1-x"]
