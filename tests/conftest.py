@@ -25,7 +25,9 @@ START: Final = 60.0
 _NUMBERS: Final = itertools.count(1)
 
 # How long an example takes says something of the machine, and not of what is tested.
-hypothesis.settings.register_profile("mlhub", deadline=None)
+hypothesis.settings.register_profile(
+    "mlhub", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("mlhub")
 
 # Where a container does not tell how many physical cores there are, joblib warns, and warnings are errors.

@@ -1,0 +1,291 @@
+"""Parts that are killed at any point of a validation: versions end by themselves, and nothing is left over.
+
+A hub of its own, whose model server can be made to hold its answers.
+"""
+
+import io
+import signal
+import socket
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pymongo
+import pytest
+import requests
+from sklearn.naive_bayes import GaussianNB
+from skops.io import dumps
+
+from mlhub.local.ports import free_ports
+
+PATIENCE = 150.0
+"""Seconds that anything may take on a machine with much else to do."""
+FILES = 1500
+"""Files of a bundle: enough for each step that looks at them to last a moment."""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Say nothing: connections of what is killed break."""
+
+
+class Gate:
+    """Stands before the model server, and holds calls back while it is shut."""
+
+    def __init__(self, port: int, target: str) -> None:
+        self.shut_for: str | None = None
+        """How the paths of calls end that are held back."""
+        self.held = threading.Event()
+        self._open = threading.Event()
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if gate.shut_for is not None and self.path.endswith(gate.shut_for):
+                    gate.held.set()
+                    gate._open.wait(60)
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in {"host", "connection"}}
+                try:
+                    given = requests.request(
+                        self.command, target + self.path, data=body, headers=headers, timeout=60
+                    )
+                    self.send_response(given.status_code)
+                    for name in ("Content-Type", "Inference-Header-Content-Length"):
+                        if name in given.headers:
+                            self.send_header(name, given.headers[name])
+                    self.send_header("Content-Length", str(len(given.content)))
+                    self.end_headers()
+                    self.wfile.write(given.content)
+                except OSError:
+                    # The server, or who asked, is gone: so is this connection.
+                    self.close_connection = True
+
+            do_GET = do_POST = forward  # noqa: N815 (the names of the base class)
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.open()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def shut(self, ending: str) -> None:
+        self.held.clear()
+        self._open.clear()
+        self.shut_for = ending
+
+    def open(self) -> None:
+        self.shut_for = None
+        self._open.set()
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """The hub and what surrounds it."""
+
+    hub: Any
+    gate: Gate
+    versions: Any
+    """The collection of the database."""
+    work: Path
+    store: Path
+
+    def wait(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            logs = "\n".join(f"--- {part.name}\n{part.log[-2000:]}" for part in self.hub.parts.values())
+            assert time.monotonic() < deadline, f"{what} did not come true\n{logs}"
+            time.sleep(0.01)
+
+    def step(self, version: str) -> str | None:
+        """Return the step that a version's record shows as running."""
+        document = self.versions.find_one({"slot": f"m/{version}"}) or {}
+        steps = document.get("steps") or [{}]
+        return steps[-1].get("name") if steps[-1].get("state") == "running" else None
+
+    def state(self, version: str) -> str:
+        return str(self.hub.call("GET", f"/model/m/versions/{version}").json().get("state"))
+
+    def begin(self, version: str) -> None:
+        answer = self.hub.call("POST", f"/model/m/upload?version={version}", data=bundle(version))
+        assert answer.status_code == 202, answer.text
+
+    def ends_ready(self, version: str) -> None:
+        self.wait(lambda: self.state(version) == "ready", f"version {version} ready")
+        answer = self.hub.call("POST", f"/model/m/predict?version={version}", json={"input": [1.0]})
+        assert answer.json()["output"] == 5
+
+    def nothing_is_left_over(self) -> None:
+        kept = list(self.versions.find({}, {"bundle": 1}))
+        keys = {document["bundle"]["copy"] for document in kept}
+
+        def clean() -> bool:
+            stored = {path.name for path in self.store.rglob("*") if path.is_file()}
+            unpacked = list(self.work.iterdir()) if self.work.exists() else []
+            assert keys <= stored, "a record names a bundle that is not there"
+            return stored == keys and not unpacked
+
+        self.wait(clean, "what died jobs and uploads left is cleared away")
+        for path in (self.work.parent / "models").rglob(".*"):
+            raise AssertionError(f"left over in the models' folder: {path.name}")
+
+
+def bundle(version: str) -> bytes:
+    """Make a bundle of many files, different for each version."""
+    estimator = GaussianNB().fit([[0.0], [1.0]], [5, 5])
+    files = {f"notes/{number}.txt": b"" for number in range(FILES)}
+    files |= {"model.skops": dumps(estimator), "version.txt": version.encode()}
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return target.getvalue()
+
+
+@pytest.fixture(scope="module")
+def scene(
+    tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: Any, make_hub: Callable[..., Any]
+) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "models").mkdir()
+    ports = free_ports(("api", "server", "gate"), {})
+    backend = {
+        "protocol": "oip",
+        "addresses": [f"http://127.0.0.1:{ports['gate']}"],
+        "types": ["ScikitLearn"],
+        "repository": str(folder / "models"),
+    }
+    environment = {
+        "MLHUB_BROKER_URL": broker.url,
+        "MLHUB_MONGODB_URL": database_server.url,
+        "MLHUB_DATABASE": "killed",
+        "MLHUB_BUNDLES": str(folder / "bundles"),
+        "MLHUB_RUN_DIR": str(folder),
+        "MLHUB_PORT": str(ports["api"]),
+        # A name of its own gives it queues of its own on the shared broker.
+        "MLHUB_BACKENDS": msgspec.json.encode({"gated": backend}).decode(),
+        "MLHUB_SWEEP_INTERVAL": "0.5",
+        "MLHUB_RECONCILE_INTERVAL": "1",
+        "MLHUB_UPLOAD_GRACE": "1",
+        "MLHUB_CLAIM": "2",
+        "MLHUB_JOB_ATTEMPTS": "50",
+    }
+    serve = ("serve", "sklearn", "--port", str(ports["server"]), "--repository", str(folder / "models"))
+    commands = {
+        "server": serve,
+        "predict": ("worker", "--backend", "gated", "--kind", "predict"),
+        "jobs": ("worker", "--backend", "gated", "--kind", "jobs"),
+        "api": ("api",),
+    }
+    hub = make_hub(commands, environment, ports, folder)
+    gate = Gate(ports["gate"], f"http://127.0.0.1:{ports['server']}")
+    client: pymongo.MongoClient[Any] = pymongo.MongoClient(database_server.url)
+    gate.start()
+    try:
+        for part in hub.parts.values():
+            part.start()
+        hub.wait_until_ready()
+        assert hub.create("m", input_example=[0.5]).status_code == 201
+        yield Scene(hub, gate, client["killed"]["versions"], folder / "work", folder / "bundles")
+    finally:
+        gate.open()
+        for part in reversed(hub.parts.values()):
+            part.stop()
+        gate.stop()
+        client.close()
+
+
+def test_a_worker_killed_in_any_step_of_a_validation_leaves_it_to_the_next(scene: Scene) -> None:
+    worker = scene.hub.parts["jobs"]
+    scene.begin("steps")
+    deployment = scene.versions.find_one({"slot": "m/steps"})["_id"]
+    # What holds the validation at the latest; the signature is asked for at the version's own address.
+    endings = {
+        "archive": "/load",
+        "safety": "/load",
+        "deployment": "/load",
+        "signature": f"/{deployment}",
+        "example": "/infer",
+    }
+    for step, ending in endings.items():
+        scene.gate.shut(ending)
+        # A short step may go by unseen; then the next one that is held has to do.
+        scene.wait(lambda step=step: scene.step("steps") == step or scene.gate.held.is_set(), f"step {step}")
+        worker.stop(signal.SIGKILL)
+        worker.start()
+        scene.gate.open()
+    scene.ends_ready("steps")
+    scene.nothing_is_left_over()
+
+
+def test_a_model_server_killed_during_deployment_is_asked_again(scene: Scene) -> None:
+    server = scene.hub.parts["server"]
+    scene.gate.shut("/load")
+    scene.begin("server")
+    assert scene.gate.held.wait(PATIENCE)
+    server.stop(signal.SIGKILL)
+    scene.gate.open()
+    server.start()
+    scene.ends_ready("server")
+    scene.nothing_is_left_over()
+
+
+def test_a_database_killed_between_steps_delays_a_validation(scene: Scene, database_server: Any) -> None:
+    scene.gate.shut("/load")
+    scene.begin("database")
+    assert scene.gate.held.wait(PATIENCE)
+    database_server.kill()
+    scene.gate.open()
+    database_server.start()
+    scene.hub.wait_until_ready()
+    scene.ends_ready("database")
+    scene.nothing_is_left_over()
+
+
+def test_a_broker_killed_between_steps_costs_no_validation(scene: Scene, broker: Any) -> None:
+    scene.gate.shut("/load")
+    scene.begin("broker")
+    assert scene.gate.held.wait(PATIENCE)
+    broker.kill()
+    scene.gate.open()
+    broker.start()
+    scene.hub.wait_until_ready()
+    scene.ends_ready("broker")
+    scene.begin("after")
+    scene.ends_ready("after")
+    scene.nothing_is_left_over()
+
+
+def test_an_api_killed_in_the_middle_of_an_upload_leaves_nothing(scene: Scene) -> None:
+    api = scene.hub.parts["api"]
+    host, port = scene.hub.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        head = "POST /model/m/upload?version=half HTTP/1.1\r\nHost: hub\r\nContent-Length: 9000000\r\n\r\n"
+        client.sendall(head.encode() + bytes(4_000_000))
+        scene.wait(lambda: any(scene.store.glob("tmp/*")), "the upload's beginning on the disk")
+        api.stop(signal.SIGKILL)
+    api.start()
+    scene.hub.wait_until_ready()
+    assert scene.hub.call("GET", "/model/m/versions/half").status_code == 404
+    scene.nothing_is_left_over()
+    scene.begin("half")
+    scene.ends_ready("half")
