@@ -27,8 +27,8 @@ from mlhub.storage.models import ModelStore, document_of
 from mlhub.storage.terms import ModelFilter
 
 _LIMIT: Final = 20
-_AT_ONCE: Final = 100
-"""Entries kept in one call."""
+_AT_ONCE: Final = 20
+"""Entries kept in one call; the embedded database does not like transactions of many index entries."""
 _TYPES: Final = list(ModelType)
 _DISCIPLINES: Final = [
     "high energy physics", "astronomy", "genomics", "chemistry", "climate", "medicine", "materials",
@@ -44,9 +44,7 @@ class Corpus:
     def __init__(self, entries: int) -> None:
         self._chance = random.Random(7)  # noqa: S311 (nothing is guarded by it)
         self._entries = entries
-        made = {
-            "".join(self._chance.choices(_BEGINNINGS, k=self._chance.randint(2, 5))) for _ in range(20_000)
-        }
+        made = {self._made_up(self._chance.randint(2, 4)) for _ in range(20_000)}
         self.words = sorted(made)
         self._chance.shuffle(self.words)
         self._weights = [1 / (rank + 3) for rank in range(len(self.words))]
