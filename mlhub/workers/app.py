@@ -59,7 +59,8 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         broker_transport=transport.NAME if is_plain else None,
         task_queues=[queue],
         worker_hijack_root_logger=False,
-        worker_prefetch_multiplier=1,
+        # Of batches the next ones are at hand when a thread is free; jobs last long and are better spread.
+        worker_prefetch_multiplier=2 if kind == "predict" else 1,
         broker_transport_options={"confirm_publish": kind == "jobs"},
         worker_consumer=QueueConsumer,
     )
