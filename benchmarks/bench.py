@@ -1,6 +1,7 @@
 """A run in progress: what it was told, what it found, and how far it is."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from benchmarks.load import Load, load, once
 from benchmarks.measure import metered
 from benchmarks.results import Fact, Run, Sample
 from benchmarks.workspace import Workspace
+
+_WARM: Final = 16
+"""Clients of the warm-up."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +146,11 @@ class Bench:
                 self.run.versions[contestant.title] = ", ".join(f"{k} {v}" for k, v in versions.items())
 
     def _warm(self, running: Running, points: Sequence[Point]) -> None:
-        for request in dict.fromkeys(point.request for point in points):
-            # A wrong answer would make a fast server of any.
+        clients: dict[str, int] = {}
+        for point in points:
+            clients[point.request] = max(point.clients, clients.get(point.request, 0))
+        for request, most in clients.items():
+            # A server that refuses would be the fastest of all.
             once(running.origin, running.requests[request][0])
-            load(running.origin, running.requests[request], 16, self.options.warm_up)
+            # No more than will be measured: what is left of large requests would take its time afterwards.
+            load(running.origin, running.requests[request], min(_WARM, most), self.options.warm_up)

@@ -70,6 +70,7 @@ def _latency(run: Run, axes: Any) -> None:
     _lines(run, axes, lambda summary: (summary.p99, summary.p99, summary.p99))
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_ylabel("p99, ms")
     axes.set_title("99 of 100 answers came within")
 
