@@ -53,6 +53,12 @@ class ImagePlan(msgspec.Struct, frozen=True):
     """How many the picture has in the tensor: 1 flat, 2 grey, 3 with channels; a further one counts rows."""
 
 
+def takes_files(signature: Signature) -> bool:
+    """Tell whether a model takes pictures as files, a `BYTES` element each, as TFaaS does."""
+    inputs = signature.inputs
+    return len(inputs) == 1 and inputs[0].datatype == "BYTES" and inputs[0].shape == (ANY,)
+
+
 def plan(spec: ImageSpec | None, signature: Signature) -> ImagePlan:
     """Work out how pictures become the input of a model.
 

@@ -13,7 +13,7 @@ from mlhub.api.services.predictions import Order
 from mlhub.api.services.routes import Route
 from mlhub.common import rows
 from mlhub.common.errors import UnacceptableError
-from mlhub.common.image import ImagePlan, plan
+from mlhub.common.image import ImagePlan, ImageSpec, plan, takes_files
 from mlhub.common.signature import ANY
 from mlhub.common.tensor import Array
 
@@ -34,8 +34,10 @@ class ImageInput:
 
     async def order(self, route: Route, outputs: tuple[str, ...]) -> Order:
         """Decode them and check them against what the model takes."""
-        wanted = plan(route.image, route.signature)
         names = check_outputs(outputs, route.signature)
+        if takes_files(route.signature):
+            return Order(route, await self._files(route), names)
+        wanted = plan(route.image, route.signature)
         arrays = [await _decode(content, wanted) for content in self._contents]
         batched = wanted.tensor.shape[:1] == (ANY,)
         if len(arrays) > 1 and not batched:
@@ -48,6 +50,15 @@ class ImageInput:
         given = rows.from_tensors({wanted.tensor.name: stacked}, route.signature)
         single = len(arrays) == 1 and batched
         return Order(route, msgspec.structs.replace(given, single=single), names)
+
+    async def _files(self, route: Route) -> rows.Rows:
+        """Leave the pictures files, for a server that decodes them itself."""
+        spec = route.image or ImageSpec()
+        files = np.empty(len(self._contents), dtype=object)
+        for index, content in enumerate(self._contents):
+            files[index] = await asyncio.to_thread(picture.refit, content, spec)
+        given = rows.from_tensors({route.signature.inputs[0].name: files}, route.signature)
+        return msgspec.structs.replace(given, single=len(files) == 1)
 
 
 async def _decode(content: bytes, wanted: ImagePlan) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mlhub.common.errors import UnacceptableError
-from mlhub.common.image import ImagePlan
+from mlhub.common.image import ImagePlan, ImageSpec
 from mlhub.common.tensor import DTYPES, Array
 
 MAX_PIXELS: Final = 50_000_000
@@ -69,10 +69,36 @@ def decode(content: bytes, plan: ImagePlan) -> Array:
     with _open(content) as image:
         try:
             image.load()
-            fitted = _resized(_coloured(_turned(image), plan.channels), plan)
+            fitted = _resized(_coloured(_turned(image), plan.channels), plan.size)
         except _BROKEN as error:
             raise _bad("is broken or cut off; save it again") from error
     return _values(np.asarray(fitted), plan)
+
+
+def refit(content: bytes, spec: ImageSpec) -> bytes:
+    """Return a picture as a file for a model server that decodes it itself; what fits already stays as it is.
+
+    Args:
+        content: a PNG or JPEG file.
+        spec: what the bundle says of size and channels; values are the server's own concern.
+
+    Raises:
+        UnacceptableError: it is no picture, broken, or larger than is taken.
+    """
+    with _open(content) as image:
+        try:
+            image.load()
+            fitted = _turned(image)
+            if spec.channels is not None:
+                fitted = _coloured(fitted, spec.channels)
+            fitted = _resized(fitted, spec.size or (None, None))
+            if fitted is image:
+                return content
+            file = io.BytesIO()
+            fitted.save(file, "PNG")
+        except _BROKEN as error:
+            raise _bad("is broken or cut off; save it again") from error
+    return file.getvalue()
 
 
 def _open(content: bytes) -> Image.Image:
@@ -108,8 +134,8 @@ def _coloured(image: Image.Image, channels: int) -> Image.Image:
     return image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
 
 
-def _resized(image: Image.Image, plan: ImagePlan) -> Image.Image:
-    height, width = plan.size
+def _resized(image: Image.Image, wanted: tuple[int | None, int | None]) -> Image.Image:
+    height, width = wanted
     size = (width or image.width, height or image.height)
     return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
 

@@ -1,5 +1,6 @@
 """Pictures of every kind become what a model takes, or are refused."""
 
+import asyncio
 import io
 from typing import Any
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mlhub.api.inputs import picture
+from mlhub.api.inputs.image import ImageInput
+from mlhub.api.services.routes import Route
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.image import ImageSpec, plan
 from mlhub.common.signature import Signature, TensorSpec
@@ -139,3 +142,30 @@ def test_damaged_files_are_refused_or_read_and_nothing_else(
         assert error.code == "bad_image"
     else:
         assert got.shape == (1, 64)
+
+
+def test_a_server_that_decodes_pictures_itself_gets_files() -> None:
+    content = file_of(GREY)
+    assert picture.refit(content, ImageSpec()) == content, "what fits stays as it is"
+    fitted = Image.open(io.BytesIO(picture.refit(content, ImageSpec(size=(4, 6), channels=3))))
+    assert (fitted.format, fitted.size, fitted.mode) == ("PNG", (6, 4), "RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.open(io.BytesIO(picture.refit(file_of(COLOUR[:, :4], "JPEG", exif=exif), ImageSpec())))
+    assert turned.size == (8, 4), "the server would not turn it"
+    with pytest.raises(UnacceptableError):
+        picture.refit(content[:-30], ImageSpec())
+
+
+def test_the_input_of_such_a_model_is_the_files() -> None:
+    signature = Signature((TensorSpec("image", "BYTES", (-1,)),))
+    route = Route("m", "1", "tf", "1-x", signature, ())
+    first, second = file_of(GREY), file_of(COLOUR)
+    order = asyncio.run(ImageInput([first]).order(route, ()))
+    assert (order.rows.inputs["image"].tolist(), order.rows.single) == ([first], True)
+    order = asyncio.run(ImageInput([first, second]).order(route, ()))
+    assert (order.rows.inputs["image"].tolist(), order.rows.count, order.rows.single) == (
+        [first, second],
+        2,
+        False,
+    )
