@@ -1,3 +1,3 @@
 """MLHub: one REST API in front of many kinds of model server."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
