@@ -80,3 +80,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """How often a worker began."""
     published_at: datetime | None = None
     """When its message was last put on the queue, UTC."""
+    key: str | None = None
+    """Digest of the client's idempotency key: no two predictions have the same."""
+    order_digest: str | None = None
+    """Digest of what was ordered under that key."""

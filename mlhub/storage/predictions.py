@@ -5,6 +5,7 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from mlhub.common.errors import NotFoundError
 from mlhub.common.prediction import ENDED, TRANSITIONS, Prediction, PredictionStatus
@@ -28,14 +29,36 @@ class PredictionStore:
         self._predictions.create_index("expires_at", expireAfterSeconds=0)
         self._predictions.create_index([("model", ASCENDING), ("_id", DESCENDING)])
         self._predictions.create_index([("status", ASCENDING), ("published_at", ASCENDING)])
+        # Sparse: those without a key do not have the field.
+        self._predictions.create_index("key", unique=True, sparse=True)
 
     @translated()
-    def add(self, prediction: Prediction) -> None:
-        """Keep a new prediction; when this returns, it is accepted."""
+    def add(self, prediction: Prediction) -> Prediction:
+        """Keep a new prediction, and return it, or else the earlier one that has its key.
+
+        When this returns, the prediction is accepted.
+        """
+        while True:
+            try:
+                self._predictions.insert_one(self._document(prediction))
+            except DuplicateKeyError:
+                earlier = self._predictions.find_one({"key": prediction.key})
+                if earlier is not None:
+                    return to_record(earlier, Prediction)
+                # It was too old to be kept, and went in between.
+            else:
+                return prediction
+
+    def _document(self, prediction: Prediction) -> Document:
         document = to_document(prediction)
+        if prediction.key is None:
+            del document["key"], document["order_digest"]
         document["_id"] = prediction.id
         document["expires_at"] = prediction.created_at + self._keep
-        self._predictions.insert_one(document)
+        if prediction.lease_until is None:
+            # Always a date, so that one flat comparison finds what is free.
+            document["lease_until"] = prediction.created_at
+        return document
 
     @translated()
     def get(self, identity: str) -> Prediction:
@@ -54,14 +77,12 @@ class PredictionStore:
         self, model: str | None, status: PredictionStatus | None, limit: int, cursor: str | None
     ) -> Page[Prediction]:
         """Return up to `limit` predictions, newest first."""
-        clauses: list[Document] = []
+        wanted: Document = {} if cursor is None else after(cursor, _NEWEST)
         if model is not None:
-            clauses.append({"model": model})
+            wanted["model"] = model
         if status is not None:
-            clauses.append({"status": status})
-        if cursor is not None:
-            clauses.append(after(cursor, _NEWEST))
-        found = self._predictions.find({"$and": clauses} if clauses else {}, {"inputs": 0})
+            wanted["status"] = status
+        found = self._predictions.find(wanted, {"inputs": 0})
         documents = list(found.sort(_NEWEST.order()).limit(limit + 1))
         following = cursor_of(documents[limit - 1], _NEWEST) if len(documents) > limit else None
         return Page(
@@ -72,10 +93,7 @@ class PredictionStore:
     def claim(self, identity: str, lease: timedelta) -> Prediction | None:
         """Take a prediction to work on for `lease`, unless it ended or another worker holds it."""
         time = now()
-        free: Document = {
-            "status": {"$in": _OPEN},
-            "$or": [{"lease_until": None}, {"lease_until": {"$lte": time}}],
-        }
+        free: Document = {"status": {"$in": _OPEN}, "lease_until": {"$lte": time}}
         taken: Document = {
             "$set": {"status": PredictionStatus.PROCESSING, "lease_until": time + lease, "started_at": time},
             "$inc": {"attempts": 1},
@@ -87,25 +105,27 @@ class PredictionStore:
     @translated()
     def release(self, identity: str) -> None:
         """Give a claimed prediction back, so that the sweeper has another worker try."""
-        values = {"lease_until": None, "published_at": now()}
+        time = now()
+        values = {"lease_until": time, "published_at": time}
         compare_and_set(self._predictions, identity, {"status": {"$in": _OPEN}}, {"$set": values})
 
     @translated()
     def end(self, identity: str, status: PredictionStatus, **fields: Any) -> bool:
         """Record how a prediction ended, if that is legal from where it stands; tell whether it was."""
         sources = [source for source, targets in TRANSITIONS.items() if status in targets]
-        values: Document = {"status": status, "completed_at": now(), "lease_until": None, **fields}
+        values: Document = {"status": status, "completed_at": now(), **fields}
         return compare_and_set(self._predictions, identity, {"status": {"$in": sources}}, {"$set": values})
 
     @translated()
     def unworked(self, since: datetime, limit: int) -> list[Prediction]:
         """Return open predictions that no worker has a lease on and whose message is older than `since`."""
-        wanted: Document = {
-            "status": {"$in": _OPEN},
-            "published_at": {"$lte": since},
-            "$or": [{"lease_until": None}, {"lease_until": {"$lte": now()}}],
-        }
-        found = self._predictions.find(wanted, {"inputs": 0}).limit(limit)
+        found: list[Document] = []
+        for status in _OPEN:
+            # One status at a time: the embedded database uses the index for an equality only.
+            wanted = {"status": status, "published_at": {"$lte": since}, "lease_until": {"$lte": now()}}
+            found += self._predictions.find(wanted, {"inputs": 0}).limit(limit - len(found))
+            if len(found) >= limit:
+                break
         return [to_record({"inputs": [], **document}, Prediction) for document in found]
 
     @translated()

@@ -135,7 +135,8 @@ class InferResource:
         body = await read_unpacked(req, self._max_bytes)
         request = oip.decode_request(body, header_length)
         route = await self._routes.get(model, version)
-        await self._predict.carry_out(req, resp, tensors(route, request), prefer)
+        order = msgspec.structs.replace(tensors(route, request), version=version)
+        await self._predict.carry_out(req, resp, order, prefer)
 
 
 class IndexResource:

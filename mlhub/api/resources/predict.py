@@ -3,10 +3,12 @@
 import asyncio
 
 import falcon.asgi
+import msgspec
 
 from mlhub.api import representation
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.group import Answer, Target
+from mlhub.api.idempotency import key_of
 from mlhub.api.inputs.base import Input
 from mlhub.api.inputs.reading import read_input
 from mlhub.api.preferences import Preferences, preferences
@@ -53,7 +55,7 @@ class PredictResource:
     ) -> None:
         """Predict what was ordered, now or later, and answer in the form that is wanted."""
         if prefer.respond_async:
-            await self._accept(resp, order)
+            await self._accept(req, resp, order)
             return
         wait = self._default_wait if prefer.wait is None else prefer.wait
         target = Target(order.route.backend, order.route.model, order.route.deployment, order.outputs)
@@ -77,11 +79,13 @@ class PredictResource:
         wanted = version or req.get_param("version") or given.version or LATEST
         route = await self._routes.get(model, wanted)
         outputs = (req.get_param("outputs") or "").split(",")
-        return await given.order(route, tuple(output.strip() for output in outputs if output.strip()))
+        order = await given.order(route, tuple(output.strip() for output in outputs if output.strip()))
+        return msgspec.structs.replace(order, version=wanted)
 
-    async def _accept(self, resp: falcon.asgi.Response, order: Order) -> None:
-        prediction = await asyncio.to_thread(self._predictions.accept, order)
-        await self._gateway.publish_job(topology.JOB_PREDICT, prediction.id, prediction.backend)
+    async def _accept(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, order: Order) -> None:
+        prediction, new = await asyncio.to_thread(self._predictions.accept, order, key_of(req))
+        if new:
+            await self._gateway.publish_job(topology.JOB_PREDICT, prediction.id, prediction.backend)
         resp.set_header("Location", f"/predictions/{prediction.id}")
         resp.set_header("Preference-Applied", "respond-async")
         send(resp, representation.prediction(prediction), 202)

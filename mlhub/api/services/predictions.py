@@ -1,15 +1,18 @@
 """Asynchronous predictions: kept first, then announced to the job pool."""
 
+import hashlib
 import os
 import time
+from collections.abc import Sequence
 
 import msgspec
 
 from mlhub.api.services.routes import Route
 from mlhub.common import tensor
-from mlhub.common.errors import ConflictError, TooLargeError
+from mlhub.common.errors import ConflictError, TooLargeError, UnacceptableError
 from mlhub.common.prediction import Prediction, PredictionStatus
 from mlhub.common.rows import Rows
+from mlhub.common.tensor import Tensor
 from mlhub.storage.database import now
 from mlhub.storage.paging import Page
 from mlhub.storage.predictions import PredictionStore
@@ -28,6 +31,8 @@ class Order(msgspec.Struct, frozen=True):
     """What a request of the Open Inference Protocol calls itself; the answer repeats it."""
     binary: frozenset[str] | None = frozenset()
     """Outputs that such a request wants as binary data; `None` means all."""
+    version: str = ""
+    """The version as the client named it, which for the latest one stays the same when that changes."""
 
 
 class PredictionService:
@@ -37,11 +42,15 @@ class PredictionService:
         self._predictions = predictions
         self._max_bytes = max_bytes
 
-    def accept(self, order: Order) -> Prediction:
+    def accept(self, order: Order, key: str | None = None) -> tuple[Prediction, bool]:
         """Keep a prediction to be done later; when this returns, it is not lost any more.
+
+        Returns:
+            The prediction, and whether it is new: with the key of an earlier one, that one returns.
 
         Raises:
             TooLargeError: its input is larger than is kept.
+            UnacceptableError: the key was used for something else.
         """
         inputs = tuple(tensor.encode(name, array) for name, array in order.rows.inputs.items())
         if sum(len(item.data) for item in inputs) > self._max_bytes:
@@ -63,9 +72,16 @@ class PredictionService:
             labels=route.labels,
             created_at=created,
             published_at=created,
+            key=key,
+            order_digest=None if key is None else _digest(order, inputs),
         )
-        self._predictions.add(prediction)
-        return prediction
+        kept = self._predictions.add(prediction)
+        if kept.order_digest != prediction.order_digest:
+            raise UnacceptableError(
+                "This Idempotency-Key was used for another prediction; give each one a key of its own.",
+                code="idempotency_key_reused",
+            )
+        return kept, kept is prediction
 
     def get(self, identity: str) -> Prediction:
         """Return a prediction.
@@ -95,6 +111,12 @@ class PredictionService:
     ) -> Page[Prediction]:
         """Return a page of predictions, newest first."""
         return self._predictions.page(model, status, limit, cursor)
+
+
+def _digest(order: Order, inputs: Sequence[Tensor]) -> str:
+    """Return a digest of what was asked for, the same in whatever form it came."""
+    asked = (order.route.model, order.version, order.outputs, order.protocol, order.rows.single, inputs)
+    return hashlib.blake2b(msgspec.msgpack.encode(asked), digest_size=24).hexdigest()
 
 
 def _identity() -> str:

@@ -1,5 +1,6 @@
 """Asynchronous predictions: kept first, done later, found again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
@@ -90,3 +91,51 @@ def test_events_tell_of_each_change_until_the_end(hub: Any, digits: Any, publish
     assert events[-1] == "succeeded"
     assert len(events) == len(set(events))
     assert hub.call("GET", "/predictions/0123/events").status_code == 404
+
+
+def keyed(
+    hub: Any, digits: Any, row: int, key: str, path: str = "/model/digits/predict"
+) -> requests.Response:
+    body = {"input": digits.rows[row].tolist()}
+    return hub.call("POST", path, json=body, headers=ASYNC | {"Idempotency-Key": key})
+
+
+def test_a_repeat_with_its_key_gets_the_first_answer(hub: Any, digits: Any, published: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: keyed(hub, digits, 5, "repeat"), range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    (place,) = {answer.headers["Location"] for answer in answers}
+    done = hub.call("GET", place, headers={"Prefer": "wait=60"}).json()
+    assert (done["status"], done["output"]) == ("succeeded", digits.expected[5])
+    again = keyed(hub, digits, 5, "repeat")
+    assert (again.status_code, again.json()["id"]) == (202, done["id"])
+
+
+def test_a_key_is_for_one_order_only(hub: Any, digits: Any, published: str) -> None:
+    first = keyed(hub, digits, 6, "single")
+    for other in (
+        keyed(hub, digits, 7, "single"),
+        keyed(hub, digits, 6, "single", "/model/digits/predict?outputs=predict_proba"),
+    ):
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert keyed(hub, digits, 6, "another").headers["Location"] != first.headers["Location"]
+    assert keyed(hub, digits, 6, "k" * 256).status_code == 400
+
+
+def test_open_inference_requests_have_keys_too(hub: Any, digits: Any, published: str) -> None:
+    row = {"name": "input", "datatype": "FP64", "shape": [1, 64], "data": digits.rows[0].tolist()}
+    headers = ASYNC | {"Idempotency-Key": "oip"}
+    answers = [
+        hub.call("POST", "/v2/models/digits/infer", json={"inputs": [row]}, headers=headers) for _ in "12"
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202], answers[0].text
+    assert answers[0].headers["Location"] == answers[1].headers["Location"]
+
+
+def test_lists_are_filtered_by_status(hub: Any, digits: Any, published: str) -> None:
+    place = submit(hub, digits).headers["Location"]
+    done = hub.call("GET", place, headers={"Prefer": "wait=60"}).json()
+    listed = hub.call("GET", "/predictions?model=digits&status=succeeded&limit=1").json()
+    assert [item["id"] for item in listed] == [done["id"]]
+    assert hub.call("GET", "/predictions?model=nobody&status=succeeded").json() == []
+    assert hub.call("GET", "/predictions?cursor=odd").status_code == 400

@@ -225,3 +225,33 @@ def test_a_database_that_is_away_is_said_to_be(database: Any) -> None:
     with pytest.raises(UnavailableError):
         check(gone)
     gone.client.close()
+
+
+def test_of_two_predictions_with_one_key_the_first_is_kept(stores: Stores) -> None:
+    def add(number: int) -> str:
+        new = msgspec.structs.replace(prediction(f"p{number}"), key="k", order_digest=str(number))
+        kept = stores.predictions.add(new)
+        assert kept.order_digest == kept.id.removeprefix("p")
+        return str(kept.id)
+
+    with ThreadPoolExecutor(8) as pool:
+        (winner,) = set(pool.map(add, range(8)))
+    assert [item.id for item in stores.predictions.page(None, None, 10, None).items] == [winner]
+    assert stores.predictions.add(prediction("q")).id == "q"
+    assert stores.predictions.add(prediction("r")).id == "r", "keys are no must"
+
+
+def test_lists_of_predictions_are_filtered_and_stay_stable_while_others_come(stores: Stores) -> None:
+    for number in range(6):
+        stores.predictions.add(prediction(f"p{number}"))
+    stores.predictions.add(msgspec.structs.replace(prediction("p6"), model="other"))
+    stores.predictions.end("p1", PredictionStatus.CANCELED)
+    first = stores.predictions.page("m", PredictionStatus.STARTING, 2, None)
+    stores.predictions.add(prediction("p7"))
+    second = stores.predictions.page("m", PredictionStatus.STARTING, 2, first.following)
+    third = stores.predictions.page("m", PredictionStatus.STARTING, 2, second.following)
+    found = [item.id for page in (first, second, third) for item in page.items]
+    assert found == ["p5", "p4", "p3", "p2", "p0"]
+    assert third.following is None
+    canceled = stores.predictions.page(None, PredictionStatus.CANCELED, 2, None)
+    assert [item.id for item in canceled.items] == ["p1"]
