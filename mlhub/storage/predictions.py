@@ -1,13 +1,15 @@
 """Asynchronous predictions: the documents are the truth, messages only point at them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
 
-from mlhub.common.errors import NotFoundError
+from mlhub.common.errors import MLHubError, NotFoundError
 from mlhub.common.prediction import ENDED, TRANSITIONS, Prediction, PredictionStatus
 from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
 from mlhub.storage.paging import Page, SortKey, after, cursor_of
@@ -42,12 +44,45 @@ class PredictionStore:
             try:
                 self._predictions.insert_one(self._document(prediction))
             except DuplicateKeyError:
+                if self._predictions.find_one({"_id": prediction.id}, {"_id": 1}) is not None:
+                    # An attempt whose outcome was not known had kept it.
+                    return prediction
                 earlier = self._predictions.find_one({"key": prediction.key})
                 if earlier is not None:
                     return to_record(earlier, Prediction)
                 # It was too old to be kept, and went in between.
             else:
                 return prediction
+
+    @translated()
+    def add_all(self, new: Sequence[Prediction]) -> list[Prediction | MLHubError]:
+        """Keep new predictions by one write, as `add` does; one that cannot be kept fails alone.
+
+        Returns:
+            For each what `add` would return or raise.
+
+        Raises:
+            UnavailableError: the database does not answer; none is accepted.
+        """
+        if len(new) > 1:
+            try:
+                self._predictions.insert_many([self._document(item) for item in new], ordered=False)
+            except BulkWriteError as error:
+                refused = {item["index"] for item in error.details["writeErrors"]}
+            except (BSONError, OverflowError, DocumentTooLarge):
+                # The driver found one that it cannot send; which were sent before it did is not known.
+                refused = set(range(len(new)))
+            else:
+                return list(new)
+        else:
+            refused = set(range(len(new)))
+        return [self._add_alone(item) if place in refused else item for place, item in enumerate(new)]
+
+    def _add_alone(self, prediction: Prediction) -> Prediction | MLHubError:
+        try:
+            return self.add(prediction)
+        except MLHubError as error:
+            return error
 
     def _document(self, prediction: Prediction) -> Document:
         document = to_document(prediction)

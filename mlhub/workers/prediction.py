@@ -26,7 +26,12 @@ class PredictionJob:
         self._policy = policy
         self._max_bytes = max_bytes
 
-    def run(self, identity: str) -> None:
+    def run(self, identities: str | list[str]) -> None:
+        """Work off the predictions that a message names."""
+        for identity in [identities] if isinstance(identities, str) else identities:
+            self._run(identity)
+
+    def _run(self, identity: str) -> None:
         """Predict unless another worker does, or it has ended: a redelivered message does not run twice."""
         prediction = self._predictions.claim(identity, self._policy.lease)
         if prediction is None:

@@ -42,8 +42,8 @@ def register_jobs(
 ) -> None:
     """Add the tasks of a job pool; what they find is recorded in the database, not returned."""
 
-    def predict(identity: str) -> None:
-        prediction.run(identity)
+    def predict(identities: str | list[str]) -> None:
+        prediction.run(identities)
 
     def validate(deployment: str) -> None:
         validation.run(deployment)

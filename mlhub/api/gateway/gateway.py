@@ -1,6 +1,7 @@
 """The gateway: the way of one API process to all predict and job pools."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -88,9 +89,17 @@ class Gateway:
 
         A message that was not taken over is no loss: the record is kept, and the sweeper finds it.
         """
+        return await self._publish(task, record, backend)
+
+    async def publish_predictions(self, identities: Sequence[str], backend: str) -> bool:
+        """Tell a job pool to look at some asynchronous predictions, as `publish_job` does for one record."""
+        argument = identities[0] if len(identities) == 1 else list(identities)
+        return await self._publish(topology.JOB_PREDICT, argument, backend)
+
+    async def _publish(self, task: str, argument: str | list[str], backend: str) -> bool:
         if not self.reachable:
             return False
-        message = Message(str(uuid4()), task, topology.jobs_queue_name(backend), (record,), None)
+        message = Message(str(uuid4()), task, topology.jobs_queue_name(backend), (argument,), None)
         try:
             taken: bool = await self._call(message, JobCall(), self._grace)
         except TimeoutError:

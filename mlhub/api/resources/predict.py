@@ -1,11 +1,10 @@
 """`/model/{name}/predict`: predictions, now or later, through the same call."""
 
-import asyncio
-
 import falcon.asgi
 import msgspec
 
 from mlhub.api import representation
+from mlhub.api.acceptance import Acceptance
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.group import Answer, Target
 from mlhub.api.idempotency import key_of
@@ -15,7 +14,7 @@ from mlhub.api.preferences import Preferences, preferences
 from mlhub.api.responses import send
 from mlhub.api.services.predictions import Order, PredictionService
 from mlhub.api.services.routes import RouteCache
-from mlhub.common import npy, oip, tensor, topology
+from mlhub.common import npy, oip, tensor
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.names import LATEST
 from mlhub.common.settings import Settings
@@ -30,6 +29,7 @@ class PredictResource:
         self._routes = routes
         self._gateway = gateway
         self._predictions = predictions
+        self._acceptance = Acceptance(predictions.keep, gateway.publish_predictions)
         self._max_bytes = settings.max_json_bytes
         self._default_wait = settings.default_wait
         self._max_wait = settings.max_wait
@@ -83,9 +83,7 @@ class PredictResource:
         return msgspec.structs.replace(order, version=wanted)
 
     async def _accept(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, order: Order) -> None:
-        prediction, new = await asyncio.to_thread(self._predictions.accept, order, key_of(req))
-        if new:
-            await self._gateway.publish_job(topology.JOB_PREDICT, prediction.id, prediction.backend)
+        prediction = await self._acceptance.accept(self._predictions.prepare(order, key_of(req)))
         resp.set_header("Location", f"/predictions/{prediction.id}")
         resp.set_header("Preference-Applied", "respond-async")
         send(resp, representation.prediction(prediction), 202)

@@ -9,7 +9,7 @@ import msgspec
 
 from mlhub.api.services.routes import Route
 from mlhub.common import tensor
-from mlhub.common.errors import ConflictError, TooLargeError, UnacceptableError
+from mlhub.common.errors import ConflictError, MLHubError, TooLargeError, UnacceptableError
 from mlhub.common.prediction import Prediction, PredictionStatus
 from mlhub.common.rows import Rows
 from mlhub.common.tensor import Tensor
@@ -42,15 +42,11 @@ class PredictionService:
         self._predictions = predictions
         self._max_bytes = max_bytes
 
-    def accept(self, order: Order, key: str | None = None) -> tuple[Prediction, bool]:
-        """Keep a prediction to be done later; when this returns, it is not lost any more.
-
-        Returns:
-            The prediction, and whether it is new: with the key of an earlier one, that one returns.
+    def prepare(self, order: Order, key: str | None = None) -> Prediction:
+        """Make the prediction that is to be kept for an order; nothing is kept yet.
 
         Raises:
             TooLargeError: its input is larger than is kept.
-            UnacceptableError: the key was used for something else.
         """
         inputs = tuple(tensor.encode(name, array) for name, array in order.rows.inputs.items())
         if sum(len(item.data) for item in inputs) > self._max_bytes:
@@ -59,7 +55,7 @@ class PredictionService:
             )
         created = now()
         route = order.route
-        prediction = Prediction(
+        return Prediction(
             id=_identity(),
             model=route.model,
             version=route.version,
@@ -75,13 +71,19 @@ class PredictionService:
             key=key,
             order_digest=None if key is None else _digest(order, inputs),
         )
-        kept = self._predictions.add(prediction)
-        if kept.order_digest != prediction.order_digest:
-            raise UnacceptableError(
-                "This Idempotency-Key was used for another prediction; give each one a key of its own.",
-                code="idempotency_key_reused",
-            )
-        return kept, kept is prediction
+
+    def keep(self, predictions: Sequence[Prediction]) -> list[Prediction | MLHubError]:
+        """Keep predictions to be done later; when this returns, they are not lost any more.
+
+        Returns:
+            For each what is kept: itself, or with the key of an earlier one that one; or else an error,
+            `UnacceptableError` when its key was used for something else.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        kept = self._predictions.add_all(predictions)
+        return [_same_order(one, own) for one, own in zip(kept, predictions, strict=True)]
 
     def get(self, identity: str) -> Prediction:
         """Return a prediction.
@@ -111,6 +113,16 @@ class PredictionService:
     ) -> Page[Prediction]:
         """Return a page of predictions, newest first."""
         return self._predictions.page(model, status, limit, cursor)
+
+
+def _same_order(kept: Prediction | MLHubError, asked: Prediction) -> Prediction | MLHubError:
+    """Return what is kept, unless it is an earlier prediction of something else."""
+    if isinstance(kept, MLHubError) or kept.order_digest == asked.order_digest:
+        return kept
+    return UnacceptableError(
+        "This Idempotency-Key was used for another prediction; give each one a key of its own.",
+        code="idempotency_key_reused",
+    )
 
 
 def _digest(order: Order, inputs: Sequence[Tensor]) -> str:

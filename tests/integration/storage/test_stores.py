@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from mlhub.common import tensor
-from mlhub.common.errors import ConflictError, NotFoundError, PreconditionFailedError, UnavailableError
+from mlhub.common.errors import (
+    ConflictError,
+    NotFoundError,
+    PreconditionFailedError,
+    TooLargeError,
+    UnavailableError,
+)
 from mlhub.common.model import Bundle, Model, ModelState, ModelType, Version, VersionState
 from mlhub.common.prediction import Prediction, PredictionStatus
 from mlhub.storage.cards import CardStore
@@ -255,3 +261,27 @@ def test_lists_of_predictions_are_filtered_and_stay_stable_while_others_come(sto
     assert third.following is None
     canceled = stores.predictions.page(None, PredictionStatus.CANCELED, 2, None)
     assert [item.id for item in canceled.items] == ["p1"]
+
+
+def test_predictions_kept_together_fail_alone(stores: Stores) -> None:
+    stores.predictions.add(msgspec.structs.replace(prediction("first"), key="k", order_digest="1"))
+    large = (tensor.encode("x", np.zeros(3 * 1024 * 1024)),)
+    new = [
+        prediction("a"),
+        msgspec.structs.replace(prediction("b"), key="k", order_digest="2"),
+        msgspec.structs.replace(prediction("c"), key="l", order_digest="3"),
+        msgspec.structs.replace(prediction("d"), key="l", order_digest="4"),
+    ]
+    kept = stores.predictions.add_all(new)
+    assert [item.id for item in kept] == ["a", "first", "c", "c"]
+    oversized = msgspec.structs.replace(prediction("e"), inputs=large)
+    good, bad = stores.predictions.add_all([prediction("f"), oversized])
+    assert good.id == "f"
+    assert isinstance(bad, TooLargeError)
+    assert [item.id for item in stores.predictions.page(None, None, 10, None).items] == [
+        "first",
+        "f",
+        "c",
+        "a",
+    ]
+    assert stores.predictions.add_all([prediction("g")])[0].id == "g"
