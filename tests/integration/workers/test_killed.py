@@ -177,7 +177,7 @@ def scene(
     environment = {
         "MLHUB_BROKER_URL": broker.url,
         "MLHUB_MONGODB_URL": database_server.url,
-        "MLHUB_DATABASE": "killed",
+        "MLHUB_DATABASE": "validations",
         "MLHUB_BUNDLES": str(folder / "bundles"),
         "MLHUB_RUN_DIR": str(folder),
         "MLHUB_PORT": str(ports["api"]),
@@ -205,7 +205,7 @@ def scene(
             part.start()
         hub.wait_until_ready()
         assert hub.create("m", input_example=[0.5]).status_code == 201
-        yield Scene(hub, gate, client["killed"]["versions"], folder / "work", folder / "bundles")
+        yield Scene(hub, gate, client["validations"]["versions"], folder / "work", folder / "bundles")
     finally:
         gate.open()
         for part in reversed(hub.parts.values()):
