@@ -6,6 +6,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,6 +79,8 @@ def test_tars_of_any_names_stay_inside(entries: list[str], types: list[bytes]) -
     check(data)
 
 
+# What stands behind a zero byte is cut off by the library that packs, so that names may meet after all.
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @settings(deadline=None)
 @given(st.lists(names.filter(bool), min_size=1, max_size=5, unique=True))
 def test_zips_of_any_names_stay_inside(entries: list[str]) -> None:
