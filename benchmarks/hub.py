@@ -21,7 +21,7 @@ from mlhub.client import Client, HubError
 from mlhub.local import processes
 
 SERVER: Final = "model server"
-FRAMEWORKS: Final = {"MLHUBFRAMEWORKS": '["sklearn"]'}
+FRAMEWORKS: Final = {"MLHUB_FRAMEWORKS": '["sklearn"]'}
 _ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

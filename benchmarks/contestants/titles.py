@@ -13,5 +13,7 @@ LITSERVE: Final = "LitServe"
 LITSERVE_BATCHING: Final = "LitServe, batching"
 BENTOML: Final = "BentoML, batching"
 
-OTHERS: Final = (MLSERVER, KSERVE, KSERVE_2, LITSERVE, LITSERVE_BATCHING, BENTOML)
-"""Servers that are not MLHub's, called directly."""
+OTHERS: Final = (MLSERVER, KSERVE, LITSERVE, LITSERVE_BATCHING, BENTOML)
+"""Servers that are not MLHub's, called directly, each serving the model from one process."""
+OTHERS_DOUBLED: Final = (*OTHERS, KSERVE_2)
+"""The same, and the one that gains from a second process."""

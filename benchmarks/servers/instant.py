@@ -30,6 +30,10 @@ class InstantGateway:
     async def stop(self) -> None:
         """Leave nothing."""
 
+    async def publish_predictions(self, *_: Any) -> bool:
+        """Take nothing over."""
+        return False
+
     async def predict(self, target: Target, rows: Rows, wait: float) -> Answer:
         """Answer, after one turn of the event loop as a real answer takes at least."""
         del target, wait
