@@ -39,6 +39,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.measured >= self.target.wanted
 
 
+_AGAINST_BEST: Final = "hub → own server against the best of the other servers directly"
+
+
 def outcomes(run: Run) -> list[Outcome]:
     """Compare a run with all targets."""
     return [Outcome(target=target, measured=target.find(run)) for target in TARGETS]
@@ -130,7 +133,7 @@ def _targets() -> Iterator[Target]:
     for rivals, which in ((titles.OTHERS, ""), (titles.OTHERS_DOUBLED, ", with two processes as well")):
         for clients, wanted in ((16, 1.3), (64, 3.5), (256, 5.0)):
             yield Target(
-                what=f"hub → own server against the best of the other servers directly{which}, {clients} clients",
+                what=f"{_AGAINST_BEST}{which}, {clients} clients",
                 unit="times",
                 wanted=wanted,
                 find=_against_best(clients, rivals),
