@@ -12,8 +12,9 @@ from typing import Any, Final
 from mlhub.common.errors import MLHubError
 from mlhub.common.prediction import Prediction
 
-_MOST: Final = 128
-"""Predictions in a group, and so ids in a message."""
+_MOST: Final = 16
+"""Predictions in a group, and so ids in a message: a worker does them one after the other, and RabbitMQ takes
+a message away from a worker that holds it for half an hour."""
 _LARGEST: Final = 8 * 1024 * 1024
 """Bytes of inputs in a group of more than one."""
 
