@@ -100,7 +100,8 @@ class Splitter:
 
 def _cut_off() -> MalformedError:
     return MalformedError(
-        "The export ends before all its versions came; send it again.", code="body_incomplete"
+        "The body ends before all of an export came; send what 'mlhub export' gave, whole.",
+        code="body_incomplete",
     )
 
 

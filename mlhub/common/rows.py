@@ -59,6 +59,8 @@ def from_array(array: Array, signature: Signature, pointer: str = "/input") -> R
 
 
 def _of_one(array: Array, spec: TensorSpec, pointer: str) -> Rows:
+    if not array.size:
+        raise _bad(pointer, "There are no values here.")
     single = array.ndim == len(spec.row) and spec.shape[:1] == (ANY,)
     if single:
         array = array[None]

@@ -14,6 +14,7 @@ _Data = Annotated[
     Path,
     typer.Option(envvar="MLHUB_DATA", help="Folder with all data of this hub; made when it is not there."),
 ]
+_BUSY = "waiting for another 'mlhub up' or 'mlhub down' of this folder to end"
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -56,7 +57,7 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A shell that starts a program in the background has it ignore Ctrl-C unless it says otherwise.
         signal.signal(number, _interrupt)
-    with report.progress(quiet=as_json) as say, instance.locked():
+    with report.progress(quiet=as_json) as say, instance.locked(lambda: say(_BUSY)):
         started = lifecycle.start(instance, settings, strict=strict, say=say)
     try:
         with report.progress(quiet=as_json) as say:
@@ -90,7 +91,7 @@ def down(data: _Data = Path(".mlhub"), as_json: _Json = False) -> None:
 def _stop(instance: "Instance", *, as_json: bool) -> bool:
     from mlhub.local import lifecycle, report  # noqa: PLC0415 (`mlhub --help` is quick without)
 
-    with report.progress(quiet=as_json) as say, instance.locked():
+    with report.progress(quiet=as_json) as say, instance.locked(lambda: say(_BUSY)):
         say("stopping")
         return lifecycle.stop(instance)
 

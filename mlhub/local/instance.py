@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -48,11 +48,15 @@ class Instance:
             raise InstanceError(f"{self.folder} cannot be used for data: {error.strerror}.") from error
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep others from starting or stopping the instance meanwhile."""
+    def locked(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Keep others from starting or stopping the instance; `waiting` is told if one is at it."""
         self.prepare()
         with (self.run / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def choose_ports(self, names: list[str]) -> dict[str, int]:

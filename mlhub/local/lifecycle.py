@@ -15,6 +15,7 @@ from mlhub.client.records import Part
 from mlhub.common.settings import Settings
 from mlhub.local import logfile, processes
 from mlhub.local.errors import InstanceError, StartError
+from mlhub.local.frameworks import chosen
 from mlhub.local.instance import MARK, Instance, write
 from mlhub.local.plan import make_plan, server_name
 from mlhub.local.ports import is_free
@@ -25,6 +26,7 @@ _READY: Final = 150.0
 _PAUSE: Final = 0.2
 _STOP: Final = 120.0
 """Seconds that the watcher has to end everything in order."""
+_API_LOG: Final = "logs/api.log in the data folder says why"
 _TAIL: Final = 15
 """Lines of a log that are shown when something fails."""
 _FAILURES: Final = 2
@@ -42,6 +44,8 @@ class Started(msgspec.Struct, frozen=True):
     plan: Plan
     fresh: bool
     """Whether it was started now, and did not run already."""
+    missing: tuple[str, ...] = ()
+    """Frameworks that would have a model server if it were started now."""
 
 
 def start(instance: Instance, settings: Settings, *, strict: bool, say: Say) -> Started:
@@ -67,7 +71,7 @@ def start(instance: Instance, settings: Settings, *, strict: bool, say: Say) -> 
                 f"stop it first: mlhub down --data {instance.folder}"
             )
         _wait_until_ready(instance, plan, settings.token, say)
-        return Started(plan, fresh=False)
+        return Started(plan, fresh=False, missing=_missing(plan, settings))
     # After a crash, programs may be left without a watcher; the database's folder would be locked by one.
     if processes.stop(instance.folder, _STOP):
         say("ended what an earlier crash had left")
@@ -94,12 +98,20 @@ def stop(instance: Instance) -> bool:
     return processes.stop(instance.folder, _STOP)
 
 
+def _missing(plan: Plan, settings: Settings) -> tuple[str, ...]:
+    """Name the frameworks that would get a model server if the hub were started now."""
+    if "backends" in settings.model_fields_set:
+        return ()
+    running = {program.name for program in plan.programs}
+    return tuple(name for name in chosen(settings.frameworks) if server_name(name) not in running)
+
+
 def _start_watcher(instance: Instance) -> "subprocess.Popen[bytes]":
     log = instance.logs / f"{_SELF}.log"
     logfile.rotate(log)
     with log.open("wb") as file:
         return subprocess.Popen(  # noqa: S603 (this program itself)
-            [sys.executable, "-m", processes.WATCHER, str(instance.folder)],
+            [sys.executable, "-P", "-m", processes.WATCHER, str(instance.folder)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -158,6 +170,8 @@ def _problem(plan: Plan, token: str | None) -> str | None:
         if status.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             # The hub runs with a token that is not known here, and is ready.
             return None
+        if not status.ok:
+            return f"waiting: {plan.url}/status answers {status.status_code}; {_API_LOG}"
         parts = msgspec.convert(status.json()["backends"], list[Part])
     except (ValueError, KeyError, TypeError, msgspec.ValidationError):
         return f"something else answers at {plan.url}"

@@ -105,4 +105,5 @@ def _pools(backend: str) -> list[Program]:
 
 
 def _mlhub(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "mlhub", *arguments)
+    # -P: a folder called mlhub where the user stands must not take the package's place.
+    return (sys.executable, "-P", "-m", "mlhub", *arguments)

@@ -60,6 +60,7 @@ def show(
             "logs": str(instance.logs),
             "sample": call,
             "started": started.fresh,
+            "missing": started.missing,
         }
         sys.stdout.write(msgspec.json.encode(places).decode() + "\n")
         sys.stdout.flush()
@@ -76,6 +77,9 @@ def show(
     lines.append(f"  Logs      {instance.logs}")
     if digit is not None:
         lines += [f"The sample model '{sample.NAME}' knows this {digit.value} when it sees it:", str(call)]
+    if started.missing:
+        names = ", ".join(started.missing)
+        lines.append(f"Installed, but not served yet: {names}. They are after 'mlhub down' and 'mlhub up'.")
     sys.stdout.write("\n".join(lines) + "\n")
     # In the foreground there is no end at which a pipe would get it.
     sys.stdout.flush()

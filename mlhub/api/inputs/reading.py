@@ -40,8 +40,9 @@ async def read_input(req: falcon.asgi.Request, limit: int) -> Input:
     kind = (req.content_type or "application/json").partition(";")[0].strip().lower()
     form = _FORMS.get(kind)
     if form is None:
-        raise UnsupportedMediaError(
-            f"A prediction takes JSON, npy, a picture or a form, not {kind[:80]}; "
-            "send it with 'content-type: application/json'."
-        )
+        way = "send it with 'content-type: application/json'"
+        if kind.startswith("image/"):
+            way = "save it as PNG or JPEG"
+        what = kind[:80] or "a body without a type"
+        raise UnsupportedMediaError(f"A prediction takes JSON, npy, a picture or a form, not {what}; {way}.")
     return form(await read_unpacked(req, limit))

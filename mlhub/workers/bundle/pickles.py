@@ -51,7 +51,7 @@ def scan(folder: Path, deadline: Deadline) -> None:
     if next(suspects(folder), None) is None:
         # A process less for most bundles.
         return
-    command = [sys.executable, "-m", __name__, str(folder)]
+    command = [sys.executable, "-P", "-m", __name__, str(folder)]
     try:
         found = subprocess.run(  # noqa: S603 (the interpreter, with this module and a folder of ours)
             command,

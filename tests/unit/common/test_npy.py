@@ -46,6 +46,10 @@ def test_what_numpy_writes_is_read_as_it_is(array: Any, fortran: bool, version: 
 
 @given(arrays.arrays(st.sampled_from(["<U3", ">U7", "S4"]), arrays.array_shapes(max_dims=2)))
 def test_text_is_read_too(array: Any) -> None:
+    # Halves of surrogate pairs are no text, and are refused.
+    assume(
+        array.dtype.kind == "S" or not any("\ud800" <= letter <= "\udfff" for letter in "".join(array.flat))
+    )
     assert npy.decode(saved(array)).tolist() == array.tolist()
 
 
