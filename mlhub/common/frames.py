@@ -49,6 +49,15 @@ class FrameSplitter:
         self._position = end + 1
         return kind, channel, self._data[start:end]
 
+    @property
+    def missing(self) -> int:
+        """Bytes to feed at least before there can be another whole frame; what is to come may need more."""
+        there = len(self._data) - self._position
+        if there < _HEAD.size:
+            return _HEAD.size - there
+        _, _, size = _HEAD.unpack_from(self._data, self._position)
+        return max(0, _HEAD.size + int(size) + 1 - there)
+
     def __iter__(self) -> Iterator[Frame]:
         """Yield all whole frames."""
         while (frame := self.next()) is not None:

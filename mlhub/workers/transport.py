@@ -7,9 +7,10 @@ make a reply that another thread writes at that moment fail as soon as the socke
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from amqp.exceptions import RecoverableConnectionError
 from amqp.transport import TCPTransport
 from kombu.transport import pyamqp
 
@@ -28,6 +29,19 @@ class BufferedSocket(TCPTransport):
         super()._setup_transport()
         self._frames = FrameSplitter()
         self._timeout: float | None = None
+        self._greedy = False
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """Take more than a frame from the socket; whoever does has to handle all frames that are whole.
+
+        Otherwise nothing stays here that the socket would not tell of: a loop that waits for it would sleep.
+        """
+        before, self._greedy = self._greedy, True
+        try:
+            yield
+        finally:
+            self._greedy = before
 
     @contextmanager
     def having_timeout(self, timeout: float | None) -> Iterator[Any]:
@@ -61,7 +75,7 @@ class BufferedSocket(TCPTransport):
             poll.poll(self._timeout * 1000)
         flags = 0 if self._timeout is None else socket.MSG_DONTWAIT
         try:
-            return bytes(self.sock.recv(_PIECE, flags))
+            return bytes(self.sock.recv(_PIECE if self._greedy else self._frames.missing, flags))
         except BlockingIOError:
             raise TimeoutError("Nothing came from the broker in time.") from None
         except OSError:
@@ -96,3 +110,16 @@ class BufferedTransport(pyamqp.Transport):
     """kombu's transport over such connections; for addresses that begin with `amqp://`."""
 
     Connection = BufferedConnection
+
+    def on_readable(self, connection: BufferedConnection, loop: Any) -> None:
+        """Handle all messages that are there; Celery's event loop calls this when the socket has something.
+
+        kombu's own handles one and has the loop call it again, after it has looked at the sockets. They tell
+        nothing of what was read already, and the loop would sleep until something else comes.
+        """
+        del loop
+        if not connection.connected:
+            raise RecoverableConnectionError("The connection to the broker is lost.")
+        with connection.transport.reading_ahead(), suppress(TimeoutError):
+            while True:
+                connection.drain_events(timeout=0)

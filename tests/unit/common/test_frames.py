@@ -32,6 +32,19 @@ def test_frames_come_out_as_they_went_in(frames: list[Frame], cuts: list[int]) -
     assert splitter.next() is None
 
 
+@given(FRAMES)
+def test_whoever_feeds_what_is_missing_has_no_byte_of_the_next_frame(frames: list[Frame]) -> None:
+    data, splitter, found = wire(frames), FrameSplitter(), []
+    while len(found) < len(frames):
+        piece, data = data[: splitter.missing], data[splitter.missing :]
+        splitter.feed(piece)
+        frame = splitter.next()
+        if frame is not None:
+            found.append(frame)
+            assert splitter.missing == 7, "nothing is left"
+    assert (found, data) == (frames, b"")
+
+
 def test_what_is_no_frame_is_refused() -> None:
     splitter = FrameSplitter()
     splitter.feed(struct.pack(">BHI", 1, 1, 4) + b"1234" + b"!")
