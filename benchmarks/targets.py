@@ -63,6 +63,9 @@ def _against_best(clients: int, rivals: Sequence[str]) -> Callable[[Run], float 
 
     def find(run: Run) -> float | None:
         others = [_digits(run, title, clients) for title in rivals]
+        if rivals is titles.OTHERS_DOUBLED and others[-1] is None:
+            # The one that this line is about was not there.
+            return None
         best = max(filter(None, others), key=lambda summary: summary.rate, default=None)
         return _quotient(_digits(run, titles.HUB, clients), best)
 
