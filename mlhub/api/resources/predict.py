@@ -14,7 +14,7 @@ from mlhub.api.preferences import Preferences, preferences
 from mlhub.api.responses import send
 from mlhub.api.services.predictions import Order, PredictionService
 from mlhub.api.services.routes import RouteCache
-from mlhub.common import npy, oip, tensor
+from mlhub.common import npy, oip, tensor, view
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.names import LATEST
 from mlhub.common.settings import Settings
@@ -86,7 +86,7 @@ class PredictResource:
         prediction = await self._acceptance.accept(self._predictions.prepare(order, key_of(req)))
         resp.set_header("Location", f"/predictions/{prediction.id}")
         resp.set_header("Preference-Applied", "respond-async")
-        send(resp, representation.prediction(prediction), 202)
+        send(resp, view.prediction(prediction), 202)
 
 
 def _render_tensors(resp: falcon.asgi.Response, order: Order, answer: Answer) -> None:

@@ -9,11 +9,11 @@ import falcon.asgi
 import msgspec
 from falcon.asgi import SSEvent
 
-from mlhub.api import representation
 from mlhub.api.preferences import preferences
 from mlhub.api.responses import limit_of, link_next, send
 from mlhub.api.services.predictions import PredictionService
 from mlhub.api.waiting import until
+from mlhub.common import view
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.prediction import Prediction, PredictionStatus
 
@@ -42,7 +42,7 @@ class PredictionsResource:
             req.get_param("cursor"),
         )
         link_next(req, resp, page.following)
-        send(resp, [representation.prediction(item) for item in page.items])
+        send(resp, [view.prediction(item) for item in page.items])
 
 
 class PredictionResource:
@@ -56,10 +56,10 @@ class PredictionResource:
         """Show it, at once or when it has ended."""
         prefer = preferences(req, self._max_wait)
         look = partial(self._predictions.get, identity)
-        prediction = await until(look, representation.ended, prefer.wait or 0.0)
+        prediction = await until(look, view.ended, prefer.wait or 0.0)
         if prefer.wait is not None:
             resp.set_header("Preference-Applied", f"wait={prefer.wait:g}")
-        send(resp, representation.prediction(prediction))
+        send(resp, view.prediction(prediction))
 
 
 class EventsResource:
@@ -76,9 +76,9 @@ class EventsResource:
 
     async def _events(self, prediction: Prediction) -> AsyncIterator[SSEvent]:
         while True:
-            data = msgspec.json.encode(representation.prediction(prediction))
+            data = msgspec.json.encode(view.prediction(prediction))
             yield SSEvent(data=data, event=prediction.status, event_id=prediction.id)
-            if representation.ended(prediction):
+            if view.ended(prediction):
                 return
             look = partial(self._predictions.get, prediction.id)
             prediction = await until(look, partial(_differs, prediction.status), _PING)
@@ -98,4 +98,4 @@ class CancelResource:
         """Cancel it."""
         del req
         prediction = await asyncio.to_thread(self._predictions.cancel, identity)
-        send(resp, representation.prediction(prediction))
+        send(resp, view.prediction(prediction))
