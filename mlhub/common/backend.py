@@ -92,3 +92,8 @@ class BackendSettings(BaseModel):
     """Whether bundles for it may hold pickles; where nothing is said, what the hub's setting says."""
     options: dict[str, Any] = {}
     """What only its protocol knows; see the page of backends."""
+
+    @property
+    def slots_ahead(self) -> int:
+        """Batches in flight where replies take long, the slots and half as many that wait beside them."""
+        return self.slots + self.slots // 2

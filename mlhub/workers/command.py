@@ -18,7 +18,10 @@ def worker(
     kind: Annotated[
         PoolKind, typer.Option(help="predict: clients that wait. jobs: uploads and asynchronous predictions.")
     ] = PoolKind.PREDICT,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls to model servers at once.")] = 4,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="Calls to model servers at once; by itself the slots and half as many."),
+    ] = None,
 ) -> None:
     """Run one worker process; start more of them for more throughput.
 
@@ -32,4 +35,7 @@ def worker(
 
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
-    raise typer.Exit(run(create_worker(settings, backend, kind.value), f"{kind}.{backend}", concurrency))
+    app = create_worker(settings, backend, kind.value)
+    # What is more than the slots waits at the server: it shall not idle while a worker is between two calls.
+    ahead = settings.backends[backend].slots_ahead
+    raise typer.Exit(run(app, f"{kind}.{backend}", concurrency or ahead))

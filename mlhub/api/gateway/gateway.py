@@ -24,7 +24,7 @@ class Gateway:
         queues = [topology.predict_queue(name) for name in settings.backends]
         queues += [topology.jobs_queue(name) for name in settings.backends]
         limits = {
-            name: Limits(backend.batch_rows, backend.batch_bytes, backend.slots)
+            name: Limits(backend.batch_rows, backend.batch_bytes, backend.slots, backend.slots_ahead)
             for name, backend in settings.backends.items()
         }
         self._link = BrokerLink(settings.broker_url, queues, self)

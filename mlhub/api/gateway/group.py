@@ -46,6 +46,8 @@ class Limits(msgspec.Struct, frozen=True):
     """Bytes of tensors a batch may hold."""
     slots: int
     """Batches of one group in flight at once."""
+    slots_ahead: int
+    """The same where replies take long: some wait beside those that are worked on."""
 
 
 class Outputs:
@@ -174,11 +176,10 @@ class Group:
     @property
     def ripe(self) -> bool:
         """Whether another batch should go out now."""
-        slots = self.limits.slots
         # Where replies take long, waiting for one would cost more than a small batch does; and the next
         # batches are better at hand when a slot frees, since the way there takes its time.
         slow = self.roundtrip > _NEAR
-        if not self.waiting or self.in_flight >= (slots + slots // 2 if slow else slots):
+        if not self.waiting or self.in_flight >= (self.limits.slots_ahead if slow else self.limits.slots):
             return False
         return not self.in_flight or slow or len(self.waiting) * self.in_flight >= self.requests_in_flight
 

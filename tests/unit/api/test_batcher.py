@@ -23,7 +23,9 @@ class Worker:
 
     def __init__(self, rows: int = 4, size: int = 1000, slots: int = 1, max_pending: int = 100) -> None:
         self.sent: list[Message] = []
-        self.batcher = Batcher({"backend": Limits(rows, size, slots)}, max_pending, self.sent.append)
+        self.batcher = Batcher(
+            {"backend": Limits(rows, size, slots, slots + slots // 2)}, max_pending, self.sent.append
+        )
         self.batcher.connected()
 
     def ask(self, *values: float, wait: float = 30, target: Target = TARGET) -> "asyncio.Task[Answer]":
@@ -245,7 +247,7 @@ async def test_a_batch_beside_another_goes_once_it_is_as_large() -> None:
 
 
 def test_where_replies_take_long_free_slots_are_used_at_once() -> None:
-    group = Group((TARGET, ()), TARGET, Limits(rows=100, size=1000, slots=2))
+    group = Group((TARGET, ()), TARGET, Limits(rows=100, size=1000, slots=2, slots_ahead=3))
     waiters: list[Any] = [Waiter(Rows({}, 1, single=True), None, 0.0) for _ in range(5)]  # type: ignore[arg-type]
     batch = Batch("1", group, waiters[:4], 0.0)
     group.sent(batch)
