@@ -10,6 +10,7 @@ from mlhub.api.command import api
 from mlhub.client.commands import app as client_commands
 from mlhub.common.errors import MLHubError
 from mlhub.local.command import down, up
+from mlhub.scaling.command import scaler
 from mlhub.servers.command import serve
 from mlhub.workers.command import worker
 
@@ -43,6 +44,7 @@ app.command(rich_help_panel="One machine")(down)
 app.command(rich_help_panel="Parts of a hub")(api)
 app.command(rich_help_panel="Parts of a hub")(worker)
 app.command(rich_help_panel="Parts of a hub")(serve)
+app.command(rich_help_panel="Parts of a hub")(scaler)
 app.add_typer(client_commands)
 
 

@@ -21,6 +21,7 @@ from mlhub.api.resources.exchange import ExportResource, ImportResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
 from mlhub.api.resources.pages import CardResource, CitationResource
+from mlhub.api.resources.pools import PoolsResource
 from mlhub.api.resources.predict import PredictResource
 from mlhub.api.resources.predictions import (
     CancelResource,
@@ -33,6 +34,7 @@ from mlhub.api.resources.versions import VersionResource, VersionsResource
 from mlhub.api.services.exchange import ExchangeService
 from mlhub.api.services.health import HealthService
 from mlhub.api.services.models import ModelService
+from mlhub.api.services.pools import PoolService
 from mlhub.api.services.predictions import PredictionService
 from mlhub.api.services.resumable import ResumableService
 from mlhub.api.services.routes import RouteCache, RouteService
@@ -44,6 +46,7 @@ from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import check, connect
 from mlhub.storage.indexes import IndexKeeper
 from mlhub.storage.models import ModelStore
+from mlhub.storage.pools import PoolStore
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.stores import create_bundle_store
@@ -112,6 +115,7 @@ def create_app(settings: Settings) -> Express:
     predict = PredictResource(routes, gateway, prediction_service, settings)
     exchange = ExchangeService(model_service, upload_service, bundles)
     card = CardResource(model_service, cards)
+    pools = PoolService(PoolStore(database), settings)
     model = ModelResource(model_service, routes, gateway, publication, predict, settings.max_json_bytes)
     download = DownloadResource(model_service, bundles)
     _add(
@@ -144,6 +148,7 @@ def create_app(settings: Settings) -> Express:
             "/health/live": LiveResource(),
             "/health/ready": ReadyResource(health),
             "/status": StatusResource(health),
+            "/backends/{backend}/workers": PoolsResource(pools, settings.max_json_bytes),
         },
     )
     _add(app.add_route, _open_inference(model_service, routes, predict, health, settings))

@@ -61,6 +61,13 @@ def prediction_path(identity: str, *rest: str) -> str:
     return "/".join(("/predictions", quote(identity, safe=""), *rest))
 
 
+def workers_path(backend: str) -> str:
+    """Return the path of a backend's pools."""
+    if backend.strip(".") == "":
+        raise HubError(f"{backend!r} is not the name of a backend.", code="backend_not_found")
+    return "/".join(("/backends", quote(backend, safe=""), "workers"))
+
+
 def next_url(current: str, link: str) -> str:
     """Return the address of the next page, which `link` gives relative to that of the current one.
 

@@ -11,11 +11,18 @@ import msgspec
 import requests
 
 from mlhub.client import arrays, bundle
-from mlhub.client.address import base_url, model_path, next_url, prediction_path, version_path
+from mlhub.client.address import (
+    base_url,
+    model_path,
+    next_url,
+    prediction_path,
+    version_path,
+    workers_path,
+)
 from mlhub.client.bundle import Progress
 from mlhub.client.errors import HubError
 from mlhub.client.job import Job
-from mlhub.client.records import Answer, Model, Prediction, Status, Version, read
+from mlhub.client.records import Answer, Model, Pools, Prediction, Status, Version, read
 from mlhub.client.transport import Repeat, Transport
 from mlhub.client.upload import send
 from mlhub.common.export import MEDIA_TYPE
@@ -288,6 +295,21 @@ class Client:
     def status(self) -> Status:
         """Return how the hub and its parts are."""
         return read(self._http.call("GET", "/status", repeat=Repeat.SAFE), Status)
+
+    def pools(self, backend: str) -> Pools:
+        """Return how many processes the pools of a backend have and should have."""
+        return read(self._http.call("GET", workers_path(backend), repeat=Repeat.SAFE), Pools)
+
+    def scale(self, backend: str, **sizes: int) -> Pools:
+        """Have pools of a backend brought to a size, and return them as they are now.
+
+        Args:
+            backend: its name.
+            sizes: processes of `predict`, `jobs` and `servers`; those not given stay as they are.
+        """
+        body = msgspec.json.encode(sizes)
+        response = self._http.call("PUT", workers_path(backend), data=body, headers=_JSON, repeat=Repeat.SAFE)
+        return read(response, Pools)
 
     def ready(self) -> bool:
         """Tell whether the hub can answer predictions now; one that cannot be reached cannot."""

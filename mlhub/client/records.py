@@ -154,6 +154,46 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(part for part in own if part is not None) + self.backends
 
 
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """Like processes of one backend."""
+
+    desired: int
+    """How many there should be."""
+    actual: int
+    """How many there are, those about to end among them."""
+    minimum: int = 0
+    maximum: int = 0
+    """The bounds of both."""
+    automatic: bool = False
+    """Whether it follows its load."""
+    by: str = ""
+    """Who wants that size: `settings`, `operator` or `load`."""
+    since: datetime | None = None
+
+
+class Pools(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The pools of a backend; those that the hub does not run are missing."""
+
+    backend: str
+    predict: Pool | None = None
+    """They carry predictions of clients that wait."""
+    jobs: Pool | None = None
+    """They do asynchronous predictions, and look after uploads."""
+    servers: Pool | None = None
+    """Model servers."""
+
+    @property
+    def by_kind(self) -> dict[str, Pool]:
+        """Those that there are."""
+        named = {"predict": self.predict, "jobs": self.jobs, "servers": self.servers}
+        return {kind: pool for kind, pool in named.items() if pool is not None}
+
+    @property
+    def settled(self) -> bool:
+        """Whether each has the size that it should have."""
+        return all(pool.actual == pool.desired for pool in self.by_kind.values())
+
+
 def read(response: requests.Response, kind: type[T]) -> T:
     """Return the record in an answer.
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mlhub.common.model import ModelType
+from mlhub.common.pool import PoolKind, PoolSettings
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -90,6 +91,8 @@ class BackendSettings(BaseModel):
     """Batches of one model that an API process keeps in flight."""
     allow_pickles: bool | None = None
     """Whether bundles for it may hold pickles; where nothing is said, what the hub's setting says."""
+    pools: dict[PoolKind, PoolSettings] = {}
+    """Sizes and rules of its pools, `predict`, `jobs` and `servers`; else those of the hub's setting."""
     options: dict[str, Any] = {}
     """What only its protocol knows; see the page of backends."""
 

@@ -20,6 +20,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from mlhub.common.backend import MIB, BackendName, BackendSettings, Count, Seconds
 from mlhub.common.errors import MLHubError
 from mlhub.common.model import ModelType
+from mlhub.common.pool import PoolKind, PoolSettings
 
 SERVER_PORTS: Final = {"sklearn": 8191, "pytorch": 8192, "keras": 8193, "tensorflow": 8194}
 """Where MLHub's own model servers listen unless they are told otherwise, by the name of the framework."""
@@ -85,6 +86,15 @@ class Settings(BaseSettings):
     frameworks: tuple[str, ...] | None = None
     """Frameworks that `mlhub up` starts a model server for; without any, each that is installed."""
 
+    pools: dict[PoolKind, PoolSettings] = {}
+    """Sizes and rules of pools, for backends that have none of their own."""
+    scaler: Literal["circus", "kubernetes"] = "circus"
+    """Who runs the processes that `mlhub scaler` has started and ended."""
+    scale_interval: Seconds = 1.0
+    """Seconds between two looks of the scaler at each pool."""
+    kubernetes_prefix: str = "mlhub-"
+    """What the names of the pools' deployments begin with: `mlhub-predict-sklearn`."""
+
     max_json_bytes: Count = 16 * MIB
     """Bytes a JSON body may have."""
     max_bundle_bytes: Count = 5 * 1024 * MIB
@@ -148,6 +158,10 @@ class Settings(BaseSettings):
     def backend_for(self, model_type: ModelType) -> str | None:
         """Name the backend that serves a type by default, if one does."""
         return next((name for name, backend in self.backends.items() if model_type in backend.types), None)
+
+    def pool(self, backend: BackendSettings, kind: PoolKind) -> PoolSettings:
+        """Return the settings of a backend's pool."""
+        return backend.pools.get(kind) or self.pools.get(kind) or PoolSettings()
 
 
 def load_settings() -> Settings:

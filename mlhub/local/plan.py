@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from mlhub.common.backend import BackendSettings
+from mlhub.common.pool import PoolKind
 from mlhub.common.settings import Settings
 from mlhub.local.database import EmbeddedDatabase
 from mlhub.local.errors import MissingError
@@ -14,6 +15,7 @@ from mlhub.local.frameworks import chosen
 from mlhub.local.instance import MARK, Instance
 from mlhub.local.program import Plan, Program
 from mlhub.local.rabbitmq import PORTS, BrokerPorts, RabbitNode
+from mlhub.scaling.names import program_name
 
 _WORKER_PATIENCE: Final = 35.0
 """Seconds that a worker has for the calls it is in, each of them bounded by the backend's own timeout."""
@@ -53,6 +55,7 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
         "MLHUB_HOST": settings.host,
         "MLHUB_PORT": str(settings.port),
         "MLHUB_RUN_DIR": str(instance.socket_folder()),
+        "MLHUB_SCALER": "circus",
         "MLHUB_BACKENDS": msgspec.json.encode(table).decode(),
     }
     if "bundles" not in settings.model_fields_set:
@@ -68,10 +71,16 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
         database = EmbeddedDatabase(instance.database, ports["database"])
         programs.append(database.program())
         environment["MLHUB_MONGODB_URL"] = database.url
-    programs += [_server(name, ports[server_name(name)], instance.models) for name in own]
-    for name in backends:
-        programs += _pools(name)
+    for name in own:
+        processes = settings.pool(backends[name], PoolKind.SERVERS).minimum
+        programs.append(_server(name, ports[server_name(name)], instance.models, processes))
+    for name, backend in backends.items():
+        programs += [
+            _pool(name, kind, settings.pool(backend, kind).minimum)
+            for kind in (PoolKind.PREDICT, PoolKind.JOBS)
+        ]
     programs.append(Program(name="api", arguments=_mlhub("api"), tier=0, patience=_WORKER_PATIENCE))
+    programs.append(Program(name="scaler", arguments=_mlhub("scaler"), tier=0))
     return Plan(
         programs=tuple(programs),
         environment=environment,
@@ -84,24 +93,24 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
 
 def server_name(framework: str) -> str:
     """Name the model server of a framework."""
-    return f"server-{framework}"
+    return program_name(framework, PoolKind.SERVERS)
 
 
-def _server(name: str, port: int, repository: Path) -> Program:
-    arguments = _mlhub("serve", name, "--port", str(port), "--repository", str(repository))
+def _server(name: str, port: int, repository: Path, processes: int) -> Program:
+    where = ("--port", str(port), "--repository", str(repository))
+    arguments = _mlhub("serve", name, *where, "--processes", str(max(processes, 1)))
     return Program(name=server_name(name), arguments=arguments, tier=2)
 
 
-def _pools(backend: str) -> list[Program]:
-    return [
-        Program(
-            name=f"{kind}-{backend}",
-            arguments=_mlhub("worker", "--backend", backend, "--kind", kind),
-            tier=1,
-            patience=_WORKER_PATIENCE,
-        )
-        for kind in ("predict", "jobs")
-    ]
+def _pool(backend: str, kind: PoolKind, processes: int) -> Program:
+    return Program(
+        name=program_name(backend, kind),
+        arguments=_mlhub("worker", "--backend", backend, "--kind", kind.value),
+        tier=1,
+        patience=_WORKER_PATIENCE,
+        # circus gives up a program that begins with none; the scaler has the one end that is too many.
+        processes=max(processes, 1),
+    )
 
 
 def _mlhub(*arguments: str) -> tuple[str, ...]:

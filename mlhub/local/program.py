@@ -16,6 +16,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Programs of a lower tier stop first: the API before the workers, the broker last."""
     patience: float = 15.0
     """Seconds it has to end by itself when it is stopped."""
+    processes: int = 1
+    """How many of it are started; the scaler may change that while they run."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 Run as `python -m mlhub.local.watcher FOLDER`; SIGTERM and SIGINT end it, and all it started.
 """
 
+import itertools
 import logging
 import os
 import sys
@@ -16,12 +17,14 @@ from circus.arbiter import Arbiter
 from circus.process import DEAD_OR_ZOMBIE, UNEXISTING, Process
 from circus.watcher import Watcher
 from tornado import gen
+from tornado.concurrent import Future
 
 from mlhub.common import logs
 from mlhub.local.backoff import Backoff
 from mlhub.local.instance import Instance, write
 from mlhub.local.logfile import LogFile
 from mlhub.local.program import Failure, Plan, Program
+from mlhub.scaling.names import control_endpoint
 
 _LOG: Final = logging.getLogger(__name__)
 _CHECK: Final = 0.5
@@ -56,7 +59,7 @@ class PlainProcess(Process):
 
 
 class PatientWatcher(Watcher):
-    """Starts a program again when it ends; one that keeps ending at its start, after growing pauses."""
+    """Keeps processes of a program running; when they keep ending at their start, after growing pauses."""
 
     def __init__(self, program: Program, environment: dict[str, str], log: LogFile, noted: Failures) -> None:
         command, *arguments = program.arguments
@@ -71,8 +74,11 @@ class PatientWatcher(Watcher):
             priority=program.tier,
             # Tries to start a process at all; circus itself goes on with the next look.
             max_retry=1,
+            numprocesses=program.processes,
         )
         self._backoff = Backoff()
+        self._leaving: set[Future[Any]] = set()
+        """Processes that were told to end, because there are fewer now."""
         self._failures = noted
 
     @property
@@ -83,7 +89,7 @@ class PatientWatcher(Watcher):
         """Note how long the program ran, and how long to wait before its next start."""
         process = self.processes.get(pid)
         super().reap_process(pid, status)
-        if process is None or self.is_stopping() or self.is_stopped():
+        if process is None or process.stopping or self.is_stopping() or self.is_stopped():
             return
         age = time.time() - process.started
         pause = self._backoff.ended(time.monotonic(), age)
@@ -92,14 +98,46 @@ class PatientWatcher(Watcher):
         _LOG.warning("%s ended with %s after %.0f s; next start in %.0f s", self.name, code, age, pause)
 
     @gen.coroutine
-    def manage_processes(self) -> Iterator[Any]:
-        """Start what is missing, unless it is too early."""
+    def manage_processes(self) -> None:
+        """Start what is missing, unless it is too early; have those end that are too many.
+
+        circus itself would look after nothing else until the last of those has ended, and would end the
+        oldest ones, which serve best.
+        """
+        if self.is_stopping() or self.is_stopped():
+            return
         # What ended since the arbiter looked would be forgotten by circus without a word.
         for process in list(self.processes.values()):
             if process.status in (DEAD_OR_ZOMBIE, UNEXISTING):
                 self.reap_process(process.pid)
-        if self._backoff.over(time.monotonic()):
-            yield super().manage_processes()
+        staying = [process for process in self.processes.values() if not process.stopping]
+        missing = self.numprocesses - len(staying)
+        for process in sorted(staying, key=lambda process: -float(process.started))[: max(-missing, 0)]:
+            _LOG.info("%s has a process too many; %d is to end", self.name, process.pid)
+            leaving = self._retire(process)
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        if missing > 0 and self._backoff.over(time.monotonic()):
+            for _ in range(missing):
+                if not self.spawn_process():
+                    break
+
+    @gen.coroutine
+    def kill_processes(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        """End all processes, and wait also for those that are ending already."""
+        yield super().kill_processes(*arguments, **options)
+        yield list(self._leaving)
+
+    @property
+    def _nextwid(self) -> int:
+        # circus has too few of them while processes of another size of the pool still end.
+        used = {process.wid for process in self.processes.values()}
+        return next(number for number in itertools.count(1) if number not in used)
+
+    @gen.coroutine
+    def _retire(self, process: Process) -> Iterator[Any]:
+        yield self.kill_process(process)
+        self.processes.pop(process.pid, None)
 
 
 class OrderedArbiter(Arbiter):
@@ -122,13 +160,13 @@ class OrderedArbiter(Arbiter):
 
 def watch(instance: Instance, plan: Plan) -> None:
     """Start all programs and keep them running until told to stop."""
-    endpoint = f"ipc://{instance.socket_folder()}"
+    folder = instance.socket_folder()
     failures = Failures(instance.failures)
     watchers = [
         PatientWatcher(program, plan.environment, LogFile(instance.logs / f"{program.name}.log"), failures)
         for program in plan.programs
     ]
-    OrderedArbiter(watchers, f"{endpoint}/control", f"{endpoint}/events", check_delay=_CHECK).start()
+    OrderedArbiter(watchers, control_endpoint(folder), f"ipc://{folder}/events", check_delay=_CHECK).start()
 
 
 def main() -> None:

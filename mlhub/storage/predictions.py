@@ -164,6 +164,13 @@ class PredictionStore:
         return [to_record({"inputs": [], **document}, Prediction) for document in found]
 
     @translated()
+    def waiting_since(self, backend: str) -> datetime | None:
+        """Return when the one that has waited longest for a backend's job pool came, if one waits."""
+        wanted = {"status": PredictionStatus.STARTING, "backend": backend}
+        oldest = self._predictions.find_one(wanted, {"created_at": 1}, sort=[("published_at", ASCENDING)])
+        return None if oldest is None else oldest["created_at"]
+
+    @translated()
     def mark_published(self, prediction: Prediction) -> bool:
         """Note that the prediction's message goes out again; false when another sweeper was faster."""
         return compare_and_set(

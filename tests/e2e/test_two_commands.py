@@ -251,7 +251,7 @@ def test_servers_of_the_users_own_are_used_and_a_token_guards_every_interface(
             assert process.stdout is not None
             line = next(line for line in process.stdout if line.startswith("curl"))
             programs = {program.name for program in other.plan().programs}
-            assert programs == {"server-sklearn", "predict-sklearn", "jobs-sklearn", "api"}
+            assert programs == {"server-sklearn", "predict-sklearn", "jobs-sklearn", "api", "scaler"}
             assert "a token" not in line
             assert json.loads(other.paste(f'export MLHUB_TOKEN="a token\'s value"; {line}'))["output"] == 7
             assert other.call("GET", "/health/ready").status_code == 200

@@ -1,6 +1,7 @@
 """One connection to RabbitMQ, from its declaration to its loss."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -92,6 +93,8 @@ class Session:
             content_type=topology.CONTENT_TYPE,
             content_encoding="binary",
             delivery_mode=topology.TRANSIENT if for_reply else topology.PERSISTENT,
+            # How long it has waited is told from it.
+            timestamp=int(time.time()),
             application_headers=topology.task_headers(message.id, message.task, message.expires_in),
             **properties,
         )

@@ -8,6 +8,7 @@ import typer
 from mlhub.client.commands.bundles import download, export, import_, upload
 from mlhub.client.commands.entries import create, delete, models, show, update
 from mlhub.client.commands.health import status
+from mlhub.client.commands.pools import scale
 from mlhub.client.commands.predictions import job, jobs, predict
 
 app = typer.Typer(no_args_is_help=True)
@@ -52,4 +53,10 @@ _add(
 )
 _add(job, "mlhub job 01a2b3", "mlhub job 01a2b3 --wait 60 --output kinds.json", "mlhub job 01a2b3 --cancel")
 _add(jobs, "mlhub jobs --model iris --status failed")
+_add(
+    scale,
+    "mlhub scale sklearn   (shows the pools)",
+    "mlhub scale sklearn predict=4 servers=2",
+    "mlhub scale sklearn jobs=1 --wait 0 --json",
+)
 _add(delete, "mlhub delete iris", "mlhub delete iris --version 1 --yes")

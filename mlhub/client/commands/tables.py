@@ -167,6 +167,16 @@ def prediction(item: records.Prediction) -> RenderableType:
     return Group(head, _facts(facts), *(Padding(line, (0, 0, 0, 2), expand=False) for line in shown))
 
 
+def pools(item: records.Pools) -> RenderableType:
+    """Show the pools of a backend."""
+    table = _table("POOL", "PROCESSES", "DESIRED", "BOUNDS", "BY", "SINCE")
+    for kind, pool in item.by_kind.items():
+        actual = Text(str(pool.actual), style="" if pool.actual == pool.desired else "yellow")
+        bounds = f"{pool.minimum} to {pool.maximum}" + (", by load" if pool.automatic else "")
+        table.add_row(_text(kind), actual, str(pool.desired), bounds, _text(pool.by), ago(pool.since))
+    return table
+
+
 def state(word: str) -> Text:
     """Give a state its colour."""
     return Text(printable(word), style=_COLOURS.get(word, ""))

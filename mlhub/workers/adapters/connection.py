@@ -1,6 +1,7 @@
 """Kept connections to model servers, and what it means when one fails."""
 
 import http.client
+import random
 import ssl
 import threading
 import time
@@ -29,6 +30,8 @@ from mlhub.workers.adapters import credentials
 from mlhub.workers.adapters.credentials import Credentials
 
 _PIECE: Final = 1024 * 1024
+_LIFE: Final = (20.0, 40.0)
+"""Seconds after which a connection is made anew, by chance: servers that are new at an address get some."""
 _LARGEST: Final = 512 * 1024 * 1024
 """Bytes an answer may have; a server gone mad must not fill the memory of a worker."""
 
@@ -121,14 +124,15 @@ class Connections:
         _close(self._mine().kept)
 
     def _connected(self, address: str) -> tuple[HTTPConnection, str]:
-        kept = self._mine().kept
-        known = kept.get(address)
+        mine = self._mine()
+        known = mine.kept.get(address)
         if known is None:
-            known = kept[address] = self._new(address)
+            known = mine.kept[address] = self._new(address)
         connection = known[0]
-        if not connection.is_connected:
+        if not connection.is_connected or mine.until[address] < time.monotonic():
             # Also one that the server closed while nobody used it.
             connection.close()
+            mine.until[address] = time.monotonic() + random.uniform(*_LIFE)  # noqa: S311 (spreads load)
             connection.timeout = self._connect_timeout
             try:
                 connection.connect()
@@ -157,6 +161,8 @@ class _ThreadsOwn:
 
     def __init__(self) -> None:
         self.kept: dict[str, tuple[HTTPConnection, str]] = {}
+        self.until: dict[str, float] = {}
+        """When each is to be made anew, by the monotonic clock."""
         # A method `__del__` would come too late where all of it is part of a cycle.
         weakref.finalize(self, _close, self.kept)
 

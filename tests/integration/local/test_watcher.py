@@ -13,9 +13,12 @@ import msgspec
 import psutil
 import pytest
 
+from mlhub.common.pool import PoolKind
 from mlhub.local import processes
 from mlhub.local.instance import MARK, Instance, write
 from mlhub.local.program import Failure, Plan, Program
+from mlhub.scaling.circus import CircusScaler
+from mlhub.scaling.scaler import ScalerError
 
 SLEEPER = "import time; print('here', flush=True); time.sleep(600)"
 LEAVER = """
@@ -24,6 +27,17 @@ from pathlib import Path
 def leave(*_):
     with Path(sys.argv[1]).open("a") as file:
         file.write(sys.argv[2] + "\\n")
+    sys.exit()
+signal.signal(signal.SIGTERM, leave)
+print("here", flush=True)
+time.sleep(600)
+"""
+PATIENT = """
+import os, signal, sys, time
+def leave(*_):
+    print("told", flush=True)
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.05)
     sys.exit()
 signal.signal(signal.SIGTERM, leave)
 print("here", flush=True)
@@ -165,6 +179,61 @@ def test_programs_left_by_a_killed_watcher_are_found_and_ended(instance: Instanc
     assert processes.stop(instance.folder, patience=5)
     assert processes.find(instance.folder) == []
     assert not processes.stop(instance.folder, patience=5)
+
+
+@pytest.fixture
+def scaler(instance: Instance) -> Iterator[CircusScaler]:
+    scaler = CircusScaler(instance.socket_folder())
+    yield scaler
+    scaler.close()
+
+
+def test_a_pool_grows_and_shrinks_while_others_are_looked_after(
+    instance: Instance, start: Start, scaler: CircusScaler, tmp_path: Path
+) -> None:
+    free = tmp_path / "free"
+    pool = program("predict-own", PATIENT, str(free), patience=60.0)
+    start(pool, program("other", SLEEPER))
+    wait_for(lambda: "here" in log(instance, "predict-own") and "here" in log(instance, "other"))
+    (first,) = find(instance, PATIENT)
+
+    assert scaler.keep("own", PoolKind.PREDICT, 3) == 1
+    wait_for(lambda: log(instance, "predict-own").count("here") == 3)
+    assert scaler.keep("own", PoolKind.PREDICT, 3) == 3
+
+    scaler.keep("own", PoolKind.PREDICT, 1)
+    wait_for(lambda: log(instance, "predict-own").count("told") == 2)
+    assert scaler.keep("own", PoolKind.PREDICT, 1) == 3, "those that end are there until they have ended"
+    find(instance, SLEEPER)[0].kill()
+    wait_for(lambda: log(instance, "other").count("here") == 2)
+    assert len(find(instance, PATIENT)) == 3, "the other one did not wait for them"
+
+    scaler.keep("own", PoolKind.PREDICT, 2)
+    wait_for(lambda: log(instance, "predict-own").count("here") == 4)
+    assert scaler.keep("own", PoolKind.PREDICT, 2) == 4
+    assert first.is_running(), "the oldest one stays"
+    free.touch()
+    wait_for(lambda: scaler.keep("own", PoolKind.PREDICT, 2) == 2)
+    assert set(failures(instance)) == {"other"}, "an end that was asked for is no failure"
+
+
+def test_a_pool_that_circus_does_not_know_is_none(
+    instance: Instance, start: Start, scaler: CircusScaler
+) -> None:
+    start(program("predict-own", SLEEPER))
+    wait_for(lambda: "here" in log(instance, "predict-own"))
+    assert scaler.keep("own", PoolKind.JOBS, 2) is None
+    assert scaler.keep("own", PoolKind.PREDICT, 1) == 1
+
+
+def test_a_watcher_that_is_gone_is_said(
+    instance: Instance, scaler: CircusScaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlhub.scaling.circus._TIMEOUT", 0.2)
+    with pytest.raises(
+        ScalerError, match="circus, which runs the processes of this machine, does not answer"
+    ):
+        scaler.keep("own", PoolKind.PREDICT, 2)
 
 
 def test_another_instance_is_left_alone(instance: Instance, start: Start) -> None:

@@ -47,7 +47,7 @@ def backends(made: Plan) -> dict[str, Any]:
 def test_one_machine_gets_every_part(instance: Instance) -> None:
     made = make_plan(instance, Settings(port=9000))
     own = {"epmd", "rabbitmq", "database", "server-sklearn"}
-    assert names(made) == own | {"predict-sklearn", "jobs-sklearn", "api"}
+    assert names(made) == own | {"predict-sklearn", "jobs-sklearn", "api", "scaler"}
     assert made.environment[MARK] == str(instance.folder)
     assert made.environment["MLHUB_PORT"] == "9000"
     assert made.environment["MLHUB_BUNDLES"] == str(instance.bundles)
