@@ -52,6 +52,7 @@ from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.stores import create_bundle_store
 from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
+from mlhub.storage.webhooks import WebhookStore
 
 _THREADS: Final = 16
 """Calls of services at once; each waits for the database or a disk most of its time."""
@@ -92,7 +93,10 @@ def create_app(settings: Settings) -> Express:
     uploads = UploadStore(database, shelf)
     gateway = Gateway(settings)
     indexes = IndexKeeper(
-        [store.create_indexes for store in (models, versions, predictions, copies, uploads)]
+        [
+            store.create_indexes
+            for store in (models, versions, predictions, WebhookStore(database), copies, uploads)
+        ]
     )
 
     model_service = ModelService(models, versions, catalogue, settings)

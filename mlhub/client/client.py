@@ -258,19 +258,21 @@ class Client:
         response = self._predict(name, arrays.encode_inputs(inputs, outputs), version, wait)
         return arrays.decode_outputs(response.content)
 
-    def submit(self, name: str, rows: Any, version: str | None = None) -> Job:
+    def submit(self, name: str, rows: Any, version: str | None = None, *, webhook: str | None = None) -> Job:
         """Have a prediction made later and return at once.
 
         Args:
             name: of the model.
             rows: as in `predict`; or inputs by name, as in `infer`, whose results `Job.outputs` gives.
             version: the latest one unless given.
+            webhook: address that the hub calls when it has ended, with the prediction as JSON.
         """
         body = arrays.encode_inputs(rows) if isinstance(rows, Mapping) else arrays.encode_rows(rows)
         # Where the hub knows the key, a repetition gets the first answer.
         headers = {**_JSON, "Prefer": "respond-async", "Idempotency-Key": str(uuid4())}
         address = version_path(name, version or LATEST, "predict")
-        response = self._http.call("POST", address, data=body, headers=headers)
+        parameters = {} if webhook is None else {"webhook": webhook}
+        response = self._http.call("POST", address, params=parameters, data=body, headers=headers)
         return Job(self, read(response, Prediction).id)
 
     def job(self, identity: str) -> Job:

@@ -97,6 +97,26 @@ class Metrics(msgspec.Struct, frozen=True):
     """Seconds that the model server took."""
 
 
+class Delivery(msgspec.Struct, frozen=True):
+    """One call of a webhook."""
+
+    at: datetime | None = None
+    status: int | None = None
+    """What the receiver answered."""
+    error: str | None = None
+    """Why it counts as failed."""
+    duration: float = 0.0
+    """Seconds it took."""
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """Whom the hub calls when a prediction has ended."""
+
+    url: str
+    deliveries: tuple[Delivery, ...] = ()
+    """Calls so far, oldest first."""
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """An asynchronous prediction."""
 
@@ -116,6 +136,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     metrics: Metrics = Metrics()
+    webhook: Webhook | None = None
 
     @property
     def ended(self) -> bool:

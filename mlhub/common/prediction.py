@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from mlhub.common.tensor import Tensor
+from mlhub.common.webhook import Webhook
 
 
 class PredictionStatus(StrEnum):
@@ -84,3 +85,5 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the client's idempotency key: no two predictions have the same."""
     order_digest: str | None = None
     """Digest of what was ordered under that key."""
+    webhook: Webhook | None = None
+    """Whom to call when it has ended."""

@@ -5,22 +5,26 @@ Variables win over the file. `MLHUB_BACKENDS` takes the whole table of backends 
 
 import os
 import tomllib
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from mlhub.common.addresses import Reach
 from mlhub.common.backend import MIB, BackendName, BackendSettings, Count, Seconds
 from mlhub.common.errors import MLHubError
 from mlhub.common.model import ModelType
 from mlhub.common.pool import PoolKind, PoolSettings
+from mlhub.common.webhook import secrets_of
 
 SERVER_PORTS: Final = {"sklearn": 8191, "pytorch": 8192, "keras": 8193, "tensorflow": 8194}
 """Where MLHub's own model servers listen unless they are told otherwise, by the name of the framework."""
@@ -37,6 +41,18 @@ class SettingsError(MLHubError):
     """The hub's own settings are wrong; said when a process starts."""
 
     code = "bad_settings"
+
+
+def _checked_secret(value: str) -> str:
+    secrets_of(value)
+    return value
+
+
+def _networks(value: object) -> object:
+    """Take networks between commas apart, which are easier to set than JSON."""
+    if not isinstance(value, str) or value.strip().lower() in {"true", "false", "1", "0"}:
+        return value
+    return [item.strip(' "') for item in value.strip(" []").split(",")]
 
 
 class Settings(BaseSettings):
@@ -141,6 +157,19 @@ class Settings(BaseSettings):
     prediction_ttl: Seconds = 7 * 86400.0
     """Seconds an asynchronous prediction is kept."""
 
+    webhook_secret: Annotated[str, AfterValidator(_checked_secret)] | None = None
+    """What webhooks are signed with, base64, several between spaces; without one there are no webhooks."""
+    webhook_private: Annotated[
+        bool | tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)
+    ] = False
+    """Whether webhooks may go to private addresses, or the networks that they may go to."""
+    webhook_attempts: Count = 8
+    """How often a webhook is called until it answers with success."""
+    webhook_pause: Seconds = 5.0
+    """Seconds between its first two calls; each further pause is four times as long, up to six hours."""
+    webhook_timeout: Seconds = 10.0
+    """Seconds in which the receiver of a webhook has to answer."""
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -154,6 +183,13 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         toml = TomlConfigSettingsSource(settings_cls, os.environ.get("MLHUB_CONFIG") or None)
         return (init_settings, env_settings, toml)
+
+    @property
+    def webhook_reach(self) -> Reach:
+        """Where webhooks may go."""
+        if isinstance(self.webhook_private, bool):
+            return Reach(everywhere=self.webhook_private)
+        return Reach(networks=self.webhook_private)
 
     def backend_for(self, model_type: ModelType) -> str | None:
         """Name the backend that serves a type by default, if one does."""

@@ -30,6 +30,8 @@ def prediction(item: Prediction) -> dict[str, Any]:
         "metrics": {"queue_time": _queue_time(item), "predict_time": item.predict_time},
         "urls": {"get": address, "cancel": f"{address}/cancel", "events": f"{address}/events"},
     }
+    if item.webhook is not None:
+        body["webhook"] = {"url": item.webhook.url, "deliveries": item.webhook.deliveries}
     named = labels(outputs, item.labels, single=item.single)
     return body if named is None else body | {"labels": named}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING
@@ -13,6 +13,9 @@ from mlhub.common.errors import MLHubError, NotFoundError
 from mlhub.common.prediction import ENDED, TRANSITIONS, Prediction, PredictionStatus
 from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
 from mlhub.storage.paging import Page, SortKey, after, cursor_of
+
+WEBHOOK_DUE: Final = "webhook_due"
+"""The field that ended predictions have whose webhook is to be called: from when on."""
 
 _NEWEST = SortKey("_id", DESCENDING)
 _OPEN = [status for status in PredictionStatus if status not in ENDED]
@@ -88,6 +91,8 @@ class PredictionStore:
         document = to_document(prediction)
         if prediction.key is None:
             del document["key"], document["order_digest"]
+        if prediction.webhook is None:
+            del document["webhook"]
         document["_id"] = prediction.id
         document["expires_at"] = prediction.created_at + self._keep
         if prediction.lease_until is None:
@@ -146,10 +151,17 @@ class PredictionStore:
 
     @translated()
     def end(self, identity: str, status: PredictionStatus, **fields: Any) -> bool:
-        """Record how a prediction ended, if that is legal from where it stands; tell whether it was."""
+        """Record how a prediction ended, if that is legal from where it stands; tell whether it was.
+
+        From then on its webhook is due.
+        """
         sources = [source for source, targets in TRANSITIONS.items() if status in targets]
+        legal: Document = {"status": {"$in": sources}}
         values: Document = {"status": status, "completed_at": now(), **fields}
-        return compare_and_set(self._predictions, identity, {"status": {"$in": sources}}, {"$set": values})
+        # Most have no webhook; which of them has is for the document to say, whoever ends it.
+        return compare_and_set(
+            self._predictions, identity, legal | {"webhook": None}, {"$set": values}
+        ) or compare_and_set(self._predictions, identity, legal, {"$set": values | {WEBHOOK_DUE: now()}})
 
     @translated()
     def unworked(self, since: datetime, limit: int) -> list[Prediction]:

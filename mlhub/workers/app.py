@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 from mlhub.common import topology
 from mlhub.common.errors import UnavailableError
 from mlhub.common.settings import Settings, SettingsError
+from mlhub.common.webhook import secrets_of
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
@@ -22,6 +23,7 @@ from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.stores import create_bundle_store
 from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
+from mlhub.storage.webhooks import WebhookStore
 from mlhub.workers import strategy, tasks, transport
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
@@ -34,6 +36,9 @@ from mlhub.workers.records import Records
 from mlhub.workers.removal import RemovalJob
 from mlhub.workers.sweeper import Publish, Sweeper, Waiting
 from mlhub.workers.validation.job import BundleRules, ValidationJob
+from mlhub.workers.webhook.call import Caller
+from mlhub.workers.webhook.deliverer import Deliverer
+from mlhub.workers.webhook.policy import DeliveryPolicy
 
 Kind = Literal["predict", "jobs"]
 """The two pools of a backend."""
@@ -109,10 +114,20 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
     reconciler = Reconciler(
         backend, records, adapter, LeaseStore(database), rules, settings.reconcile_interval
     )
+    webhooks = _deliverer(settings, WebhookStore(database))
     # Weak references would let the threads go at once; the closures live as long as the process.
-    for thread in (sweeper, reconciler):
+    for thread in (sweeper, reconciler, *([webhooks] if webhooks else [])):
         worker_ready.connect(lambda thread=thread, **_: thread.start(), weak=False)
         worker_shutdown.connect(lambda thread=thread, **_: thread.stop(), weak=False)
+
+
+def _deliverer(settings: Settings, webhooks: WebhookStore) -> Deliverer | None:
+    if settings.webhook_secret is None:
+        return None
+    timeout = settings.webhook_timeout
+    policy = DeliveryPolicy(settings.webhook_attempts, settings.webhook_pause)
+    caller = Caller(settings.webhook_reach, timeout)
+    return Deliverer(webhooks, caller, policy, secrets_of(settings.webhook_secret), timeout)
 
 
 def _publisher(app: Celery) -> Publish:

@@ -27,6 +27,9 @@ from mlhub.local.ports import free_ports
 START: Final = 60.0
 """Seconds that the parts may take to get ready, on a machine with other things to do."""
 
+WEBHOOK_SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""What the shared hub signs webhooks with."""
+
 
 class Part:
     """One process of the hub."""
@@ -206,6 +209,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: 
         "MLHUB_API_PROCESSES": "2",
         "MLHUB_MAX_BUNDLE_BYTES": str(64 * 1024 * 1024),
         "MLHUB_SWEEP_INTERVAL": "2",
+        "MLHUB_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "MLHUB_WEBHOOK_PRIVATE": "127.0.0.1/32",
+        "MLHUB_WEBHOOK_PAUSE": "0.1",
+        "MLHUB_WEBHOOK_ATTEMPTS": "4",
+        "MLHUB_WEBHOOK_TIMEOUT": "3",
     }
     types = {"sklearn": "ScikitLearn"}
     with running(tmp_path_factory.mktemp("hub"), broker, database_server, types, **variables) as hub:

@@ -1,5 +1,7 @@
 """`/model/{name}/predict`: predictions, now or later, through the same call."""
 
+from functools import partial
+
 import falcon.asgi
 import msgspec
 
@@ -14,9 +16,12 @@ from mlhub.api.preferences import Preferences, preferences
 from mlhub.api.responses import send
 from mlhub.api.services.predictions import Order, PredictionService
 from mlhub.api.services.routes import RouteCache
+from mlhub.api.waiting import until
+from mlhub.api.webhook import Webhooks
 from mlhub.common import npy, oip, tensor, view
-from mlhub.common.errors import UnacceptableError
+from mlhub.common.errors import NotFoundError, UnacceptableError, UnavailableError
 from mlhub.common.names import LATEST
+from mlhub.common.prediction import Prediction
 from mlhub.common.settings import Settings
 
 
@@ -30,6 +35,7 @@ class PredictResource:
         self._gateway = gateway
         self._predictions = predictions
         self._acceptance = Acceptance(predictions.keep, gateway.publish_predictions)
+        self._webhooks = Webhooks(settings)
         self._max_bytes = settings.max_json_bytes
         self._default_wait = settings.default_wait
         self._max_wait = settings.max_wait
@@ -54,8 +60,10 @@ class PredictResource:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, order: Order, prefer: Preferences
     ) -> None:
         """Predict what was ordered, now or later, and answer in the form that is wanted."""
+        webhook = self._webhooks.asked(req, later=prefer.respond_async)
         if prefer.respond_async:
-            await self._accept(req, resp, order)
+            prediction = self._predictions.prepare(order, key_of(req), webhook)
+            await self._accept(resp, prediction, prefer.wait)
             return
         wait = self._default_wait if prefer.wait is None else prefer.wait
         target = Target(order.route.backend, order.route.model, order.route.deployment, order.outputs)
@@ -82,11 +90,23 @@ class PredictResource:
         order = await given.order(route, tuple(output.strip() for output in outputs if output.strip()))
         return msgspec.structs.replace(order, version=wanted)
 
-    async def _accept(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, order: Order) -> None:
-        prediction = await self._acceptance.accept(self._predictions.prepare(order, key_of(req)))
-        resp.set_header("Location", f"/predictions/{prediction.id}")
-        resp.set_header("Preference-Applied", "respond-async")
-        send(resp, view.prediction(prediction), 202)
+    async def _accept(self, resp: falcon.asgi.Response, prediction: Prediction, wait: float | None) -> None:
+        kept = await self._acceptance.accept(prediction)
+        applied = "respond-async"
+        if wait is not None:
+            # Both preferences together (RFC 7240, 4.3): later only if it takes longer than that.
+            kept = await self._awaited(kept, wait)
+            applied += f", wait={wait:g}"
+        resp.set_header("Location", f"/predictions/{kept.id}")
+        resp.set_header("Preference-Applied", applied)
+        send(resp, view.prediction(kept), 200 if wait is not None and view.ended(kept) else 202)
+
+    async def _awaited(self, kept: Prediction, wait: float) -> Prediction:
+        try:
+            return await until(partial(self._predictions.get, kept.id), view.ended, wait)
+        except (UnavailableError, NotFoundError):
+            # It is accepted, whatever comes after.
+            return kept
 
 
 def _render_tensors(resp: falcon.asgi.Response, order: Order, answer: Answer) -> None:

@@ -13,6 +13,7 @@ from mlhub.common.errors import ConflictError, MLHubError, TooLargeError, Unacce
 from mlhub.common.prediction import Prediction, PredictionStatus
 from mlhub.common.rows import Rows
 from mlhub.common.tensor import Tensor
+from mlhub.common.webhook import Webhook
 from mlhub.storage.database import now
 from mlhub.storage.paging import Page
 from mlhub.storage.predictions import PredictionStore
@@ -42,7 +43,7 @@ class PredictionService:
         self._predictions = predictions
         self._max_bytes = max_bytes
 
-    def prepare(self, order: Order, key: str | None = None) -> Prediction:
+    def prepare(self, order: Order, key: str | None = None, webhook: Webhook | None = None) -> Prediction:
         """Make the prediction that is to be kept for an order; nothing is kept yet.
 
         Raises:
@@ -69,7 +70,8 @@ class PredictionService:
             created_at=created,
             published_at=created,
             key=key,
-            order_digest=None if key is None else _digest(order, inputs),
+            order_digest=None if key is None else _digest(order, inputs, webhook),
+            webhook=webhook,
         )
 
     def keep(self, predictions: Sequence[Prediction]) -> list[Prediction | MLHubError]:
@@ -125,9 +127,10 @@ def _same_order(kept: Prediction | MLHubError, asked: Prediction) -> Prediction 
     )
 
 
-def _digest(order: Order, inputs: Sequence[Tensor]) -> str:
+def _digest(order: Order, inputs: Sequence[Tensor], webhook: Webhook | None) -> str:
     """Return a digest of what was asked for, the same in whatever form it came."""
-    asked = (order.route.model, order.version, order.outputs, order.protocol, order.rows.single, inputs)
+    url = None if webhook is None else webhook.url
+    asked = (order.route.model, order.version, order.outputs, order.protocol, order.rows.single, inputs, url)
     return hashlib.blake2b(msgspec.msgpack.encode(asked), digest_size=24).hexdigest()
 
 

@@ -47,6 +47,10 @@ def predict(  # noqa: PLR0913 - each is an option of the command
     later: Annotated[
         bool, typer.Option("--async", help="Submit it, print its id and do not wait; see `mlhub job`.")
     ] = False,
+    webhook: Annotated[
+        str | None,
+        typer.Option(help="With --async: address to call when it has ended.", show_default=False),
+    ] = None,
     wait: Annotated[
         int | None, typer.Option(min=1, help="Seconds to wait for the answer.", show_default="30")
     ] = None,
@@ -61,11 +65,13 @@ def predict(  # noqa: PLR0913 - each is an option of the command
         raise typer.BadParameter("Give the rows either as an argument or with --file.")
     if later and (output is not None or give):
         raise typer.BadParameter("--async takes neither --output nor --give; `mlhub job ID --output` writes.")
+    if webhook is not None and not later:
+        raise typer.BadParameter("--webhook goes with --async.")
     rowfiles.check_output(output)
     with connect(url, token) as hub:
         given = rowfiles.parse(rows) if rows is not None else rowfiles.load(file)
         if later:
-            job = hub.submit(name, given, version)
+            job = hub.submit(name, given, version, webhook=webhook)
             show({"id": job.id}, job.id, as_json=as_json)
             return
         described = hub.version(name, version or "latest")

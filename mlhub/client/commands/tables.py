@@ -157,6 +157,7 @@ def prediction(item: records.Prediction) -> RenderableType:
         "waited": "" if metrics.queue_time is None else duration(metrics.queue_time),
         "took": "" if metrics.predict_time is None else duration(metrics.predict_time),
         "reason": item.error,
+        "webhook": _webhook(item.webhook),
     }
     if item.status != "succeeded":
         return Group(head, _facts(facts))
@@ -175,6 +176,16 @@ def pools(item: records.Pools) -> RenderableType:
         bounds = f"{pool.minimum} to {pool.maximum}" + (", by load" if pool.automatic else "")
         table.add_row(_text(kind), actual, str(pool.desired), bounds, _text(pool.by), ago(pool.since))
     return table
+
+
+def _webhook(item: records.Webhook | None) -> str | None:
+    if item is None:
+        return None
+    if not item.deliveries:
+        return f"{item.url} (not called yet)"
+    last = item.deliveries[-1]
+    said = "delivered" if last.error is None else f"{len(item.deliveries)} calls failed; {last.error}"
+    return f"{item.url} ({said})"
 
 
 def state(word: str) -> Text:

@@ -1,0 +1,1 @@
+"""Webhooks: called when predictions have ended, as often as it takes."""
