@@ -28,6 +28,9 @@ _LOOK: Final = 50
 """Ticks of a tenth of a second between two looks for silent clients."""
 _ACCEPTS: Final = 32
 """Connections taken in one turn of the event loop."""
+_COLLECTIONS: Final = (20_000, 20, 50)
+"""Thresholds of the garbage collector: by itself it would look at the objects of a thousand open requests again
+and again, which are in use, all of them."""
 _STUCK: Final = 120
 """Seconds without a sign of life after which a process is replaced; unpickling can keep it from any."""
 _GRACE: Final = 30
@@ -153,6 +156,7 @@ class ServingWorker(UvicornWorker):
         # What is there now stays for the life of the process: collections need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_COLLECTIONS)
         server = ListeningServer(self.config)
         # libuv takes one connection a turn from each listening socket, and under load a turn is long.
         await server.serve(
