@@ -29,8 +29,8 @@ _LOOK: Final = 50
 _ACCEPTS: Final = 32
 """Connections taken in one turn of the event loop."""
 _COLLECTIONS: Final = (20_000, 20, 50)
-"""Thresholds of the garbage collector: by itself it would look at the objects of a thousand open requests again
-and again, which are in use, all of them."""
+"""Thresholds of the garbage collector: Python's own make it look at the objects of a thousand open requests
+again and again, which are in use, all of them."""
 _STUCK: Final = 120
 """Seconds without a sign of life after which a process is replaced; unpickling can keep it from any."""
 _GRACE: Final = 30
