@@ -15,6 +15,7 @@ from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.publication import Publication
 from mlhub.api.resources import inference
+from mlhub.api.resources.bulk import BulkAcceptance, BulkOutputResource
 from mlhub.api.resources.bundles import FormUploadResource, UploadResource
 from mlhub.api.resources.downloads import DownloadResource
 from mlhub.api.resources.exchange import ExportResource, ImportResource
@@ -31,6 +32,7 @@ from mlhub.api.resources.predictions import (
 )
 from mlhub.api.resources.resumable import ResumableUploadResource, UploadsResource
 from mlhub.api.resources.versions import VersionResource, VersionsResource
+from mlhub.api.services.bulks import BulkService
 from mlhub.api.services.exchange import ExchangeService
 from mlhub.api.services.health import HealthService
 from mlhub.api.services.models import ModelService
@@ -40,6 +42,8 @@ from mlhub.api.services.resumable import ResumableService
 from mlhub.api.services.routes import RouteCache, RouteService
 from mlhub.api.services.uploads import UploadService
 from mlhub.common.settings import Settings
+from mlhub.storage.bulks import BulkStore
+from mlhub.storage.bulkshelf import BulkShelf
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
@@ -91,17 +95,25 @@ def create_app(settings: Settings) -> Express:
     cards = CardStore(database)
     catalogue = Catalogue(models, versions, shelf, cards)
     uploads = UploadStore(database, shelf)
+    bulks = BulkStore(database)
     gateway = Gateway(settings)
     indexes = IndexKeeper(
         [
             store.create_indexes
-            for store in (models, versions, predictions, WebhookStore(database), copies, uploads)
+            for store in (models, versions, predictions, WebhookStore(database), bulks, copies, uploads)
         ]
     )
 
     model_service = ModelService(models, versions, catalogue, settings)
     prediction_service = PredictionService(predictions, settings.max_prediction_bytes)
     upload_service = UploadService(models, versions, catalogue, shelf, model_service)
+    bulk_service = BulkService(
+        predictions,
+        bulks,
+        BulkShelf(bulks, shelf, bundles),
+        timedelta(seconds=settings.prediction_ttl),
+        settings.bulk_slots,
+    )
     routes = RouteCache(RouteService(models, versions).find, settings.route_ttl)
     health = HealthService(gateway, lambda: check(database), bundles.check, tuple(settings.backends))
 
@@ -116,7 +128,8 @@ def create_app(settings: Settings) -> Express:
         uploads, shelf, bundles, versions, upload_service, settings.upload_ttl, settings.max_bundle_bytes
     )
     publication = Publication(upload_service, model_service, gateway, settings)
-    predict = PredictResource(routes, gateway, prediction_service, settings)
+    bulk = BulkAcceptance(bulk_service, gateway, settings)
+    predict = PredictResource(routes, gateway, prediction_service, bulk, settings)
     exchange = ExchangeService(model_service, upload_service, bundles)
     card = CardResource(model_service, cards)
     pools = PoolService(PoolStore(database), settings)
@@ -147,6 +160,7 @@ def create_app(settings: Settings) -> Express:
             "/predict/image": predict,
             "/predictions": PredictionsResource(prediction_service),
             "/predictions/{identity}": PredictionResource(prediction_service, settings.max_wait),
+            "/predictions/{identity}/output": BulkOutputResource(bulk_service),
             "/predictions/{identity}/events": EventsResource(prediction_service),
             "/predictions/{identity}/cancel": CancelResource(prediction_service),
             "/health/live": LiveResource(),

@@ -116,6 +116,20 @@ class Coding:
         return part
 
 
+class Packing(Coding):
+    """`Content-Encoding: gzip` of what is no archive, where it says one thing: the layer goes."""
+
+    def __init__(self, limit: int) -> None:
+        """Begin.
+
+        Args:
+            limit: bytes that the body may have without the layer.
+        """
+        super().__init__(limit)
+        self._is_begun = True
+        self._inflate = zlib.decompressobj(_GZIP)
+
+
 def coding_of(header: str | None, limit: int) -> Coding | None:
     """Return what `Content-Encoding` asks for.
 

@@ -9,6 +9,7 @@ import math
 import re
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from mlhub.common.errors import MalformedError
@@ -19,6 +20,8 @@ MAGIC: Final = b"\x93NUMPY"
 _MAX_DIMENSIONS: Final = 8
 _LONGEST_HEADER: Final = 4096
 """Bytes; numpy's own headers have 128."""
+HEAD: Final = len(MAGIC) + 6 + _LONGEST_HEADER
+"""Bytes of a file that are enough for its header."""
 _LENGTHS: Final = {1: 2, 2: 4, 3: 4}
 """Bytes that the header's length takes, by version of the format."""
 
@@ -38,24 +41,58 @@ _DESCR: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|[SU][1-9][0-9]{0,6})
 _EXTENTS: Final = re.compile(r"\s*(?:[0-9]{1,18}\s*,\s*)*(?:[0-9]{1,18}\s*)?")
 
 
+class Header(msgspec.Struct, frozen=True):
+    """What a file says of itself."""
+
+    descr: str
+    """Type of the elements, in numpy's notation."""
+    fortran: bool
+    """Whether the first index varies fastest."""
+    shape: tuple[int, ...]
+    start: int
+    """Bytes before the first element."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the elements."""
+        return math.prod(self.shape) * np.dtype(self.descr).itemsize
+
+
 def decode(content: bytes) -> Array:
     """Return the array; numbers little-endian, text as an array of objects.
 
     Raises:
         MalformedError: it is no such file, broken, or holds anything else.
     """
-    header, data = _split(content)
-    dtype, fortran, shape = _parse(header)
-    count = math.prod(shape)
+    header = read_header(content)
+    return elements(header, content[header.start :])
+
+
+def read_header(content: bytes) -> Header:
+    """Read the header of a file, of which the first `HEAD` bytes are enough.
+
+    Raises:
+        MalformedError: it is no such file, or holds anything else than numbers, booleans and text.
+    """
+    text, start = _split(content)
+    dtype, fortran, shape = _parse(text)
+    return Header(dtype.str, fortran, shape, start)
+
+
+def elements(header: Header, data: bytes) -> Array:
+    """Return the array whose elements `data` holds; numbers little-endian, text as an array of objects.
+
+    Raises:
+        MalformedError: they do not fit the header.
+    """
+    dtype, shape = np.dtype(header.descr), header.shape
     # Also keeps a huge declared shape from allocating anything.
-    if count * dtype.itemsize != len(data):
-        raise _bad(
-            f"its shape {list(shape)} of {dtype.str} takes {count * dtype.itemsize} bytes, not {len(data)}"
-        )
+    if header.size != len(data):
+        raise _bad(f"its shape {list(shape)} of {dtype.str} takes {header.size} bytes, not {len(data)}")
     if dtype.kind == "U":
         _check_unicode(np.frombuffer(data, dtype.byteorder.replace("|", "=") + "u4"))
     try:
-        array: Array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        array: Array = np.frombuffer(data, dtype).reshape(shape, order="F" if header.fortran else "C")
     except ValueError as error:
         raise _bad("its shape is impossible") from error
     return _plain(array)
@@ -70,7 +107,7 @@ def encode(array: Array) -> bytes:
     return file.getvalue()
 
 
-def _split(content: bytes) -> tuple[str, bytes]:
+def _split(content: bytes) -> tuple[str, int]:
     if not content.startswith(MAGIC) or len(content) < len(MAGIC) + 4:
         raise _bad("it does not begin as such files do")
     width = _LENGTHS.get(content[6])
@@ -80,7 +117,7 @@ def _split(content: bytes) -> tuple[str, bytes]:
     length = int.from_bytes(content[8:start], "little")
     if length > _LONGEST_HEADER or start + length > len(content):
         raise _bad("its header is longer than the file or than it may be")
-    return content[start : start + length].decode("latin-1"), content[start + length :]
+    return content[start : start + length].decode("latin-1"), start + length
 
 
 def _parse(header: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:

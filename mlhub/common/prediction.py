@@ -45,6 +45,15 @@ ENDED: Final = frozenset(status for status, following in TRANSITIONS.items() if 
 """The statuses that never change again."""
 
 
+class BulkProgress(msgspec.Struct, frozen=True):
+    """How far a bulk prediction is; the rest of it is `mlhub.common.bulk`'s."""
+
+    total: int
+    """Its rows."""
+    done: int = 0
+    """Rows whose output is there."""
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """One asynchronous prediction."""
 
@@ -83,6 +92,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """When its message was last put on the queue, UTC."""
     key: str | None = None
     """Digest of the client's idempotency key: no two predictions have the same."""
+    bulk: BulkProgress | None = None
+    """Of a bulk prediction, whose rows and outputs are in the bundle store."""
     order_digest: str | None = None
     """Digest of what was ordered under that key."""
     webhook: Webhook | None = None

@@ -43,7 +43,7 @@ def from_json(raw: msgspec.Raw, signature: Signature, pointer: str = "/input", *
         return _from_objects(raw, signature, pointer)
     spec = signature.inputs[0]
     array = jsontensor.parse(raw, spec.datatype, pointer)
-    return _of_one(_unflattened(array, spec) if flat else array, spec, pointer)
+    return _of_one(unflattened(array, spec) if flat else array, spec, pointer)
 
 
 def from_array(array: Array, signature: Signature, pointer: str = "/input") -> Rows:
@@ -176,7 +176,7 @@ def _agreed_count(arrays: dict[str, Array], signature: Signature, pointer: str) 
     return counts.pop()
 
 
-def _unflattened(array: Array, spec: TensorSpec) -> Array:
+def unflattened(array: Array, spec: TensorSpec) -> Array:
     """Give rows whose values stand one after the other their shape, where it is known."""
     row = spec.row if spec.shape[:1] == (ANY,) else spec.shape
     if len(row) > 1 and ANY not in row and array.ndim in (1, 2) and array.shape[-1] == math.prod(row):

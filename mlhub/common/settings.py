@@ -129,6 +129,8 @@ class Settings(BaseSettings):
     """How many times its own size a bundle may unpack to."""
     max_prediction_bytes: Count = 12 * MIB
     """Bytes of tensors one asynchronous prediction may take or give."""
+    bulk_slots: Count = 4
+    """Chunks of one bulk prediction that may be in the queue or at work at once."""
     allow_pickles: bool = False
     """Whether bundles may hold pickles, which can run any code when they are loaded."""
 

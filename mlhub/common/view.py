@@ -13,10 +13,10 @@ def prediction(item: Prediction) -> dict[str, Any]:
     """Show an asynchronous prediction."""
     outputs = {output.name: tensor.decode(output) for output in item.result}
     shown = None
-    if item.status is PredictionStatus.SUCCEEDED:
+    if item.status is PredictionStatus.SUCCEEDED and item.bulk is None:
         shown = oip_outputs(item.result) if item.protocol == "oip" else plain(outputs, single=item.single)
     address = f"/predictions/{item.id}"
-    body = {
+    body: dict[str, Any] = {
         "id": item.id,
         "model": item.model,
         "version": item.version,
@@ -32,6 +32,10 @@ def prediction(item: Prediction) -> dict[str, Any]:
     }
     if item.webhook is not None:
         body["webhook"] = {"url": item.webhook.url, "deliveries": item.webhook.deliveries}
+    if item.bulk is not None:
+        body["progress"] = {"done": item.bulk.done, "total": item.bulk.total}
+        body["urls"]["output"] = f"{address}/output"
+        return body
     named = labels(outputs, item.labels, single=item.single)
     return body if named is None else body | {"labels": named}
 

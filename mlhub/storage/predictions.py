@@ -1,7 +1,7 @@
 """Asynchronous predictions: the documents are the truth, messages only point at them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bson.errors import BSONError
@@ -18,6 +18,8 @@ WEBHOOK_DUE: Final = "webhook_due"
 """The field that ended predictions have whose webhook is to be called: from when on."""
 
 _NEWEST = SortKey("_id", DESCENDING)
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""A time that does not come: a prediction with this lease is in no worker's way, and none takes it."""
 _OPEN = [status for status in PredictionStatus if status not in ENDED]
 
 

@@ -45,7 +45,14 @@ class BundleShelf:
         """
         return self._store.create()
 
-    def keep(self, writer: BundleWriter, holder: str | None = None, until: datetime | None = None) -> Held:
+    def keep(
+        self,
+        writer: BundleWriter,
+        holder: str | None = None,
+        until: datetime | None = None,
+        *,
+        share: bool = True,
+    ) -> Held:
         """Put what a writer has into the store, or find the same content there, and hold it.
 
         Whoever calls this calls `give_back` once a version has the bundle, or else `drop`.
@@ -54,6 +61,7 @@ class BundleShelf:
             writer: the whole of it is written.
             holder: who holds it; a new name unless given.
             until: when the hold ends by itself.
+            share: whether to look for the same content first.
 
         Raises:
             UnavailableError: the store, or the database, takes nothing.
@@ -61,7 +69,7 @@ class BundleShelf:
         stored = writer.seal()
         holder = holder or secrets.token_hex(8)
         until = until or now() + HOLD
-        shared = self._copies.share(stored.sha256, holder, until)
+        shared = self._copies.share(stored.sha256, holder, until) if share else None
         if shared is not None:
             if self._is_whole(shared.key, stored.size):
                 writer.abort()

@@ -1,6 +1,7 @@
 """The composition of a worker process: its Celery application with the tasks of one pool."""
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,8 @@ from mlhub.common import topology
 from mlhub.common.errors import UnavailableError
 from mlhub.common.settings import Settings, SettingsError
 from mlhub.common.webhook import secrets_of
+from mlhub.storage.bulks import BulkStore
+from mlhub.storage.bulkshelf import BulkShelf
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
@@ -28,6 +31,8 @@ from mlhub.workers import strategy, tasks, transport
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.attempts import AttemptPolicy
+from mlhub.workers.bulk import BulkJob
+from mlhub.workers.bulksweeper import BulkSweeper
 from mlhub.workers.bundle.archive import UnpackLimits
 from mlhub.workers.consumer import DeadLetters, QueueConsumer
 from mlhub.workers.prediction import PredictionJob
@@ -102,14 +107,27 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         work=Path(settings.run_dir) / "work",
         step_timeout=settings.step_timeout,
     )
+    bulks = BulkStore(database)
+    bulk_shelf = BulkShelf(bulks, shelf, bundles)
+    publish, waiting = _publisher(app), _counter(app)
+    send_turn = partial(publish, topology.JOB_BULK)
+    bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn)
     tasks.register_jobs(
         app,
         PredictionJob(records.predictions, adapter, policy, settings.max_prediction_bytes),
+        bulk_job,
         ValidationJob(records, models, adapter, claims, rules),
         RemovalJob(records, adapter, claims),
     )
+    bulk_sweeper = BulkSweeper(bulks, bulk_shelf, bulk_job, send_turn, waiting, settings.sweep_interval)
     sweeper = Sweeper(
-        records, _publisher(app), _counter(app), settings.sweep_interval, settings.upload_grace, rules.work
+        records,
+        publish,
+        waiting,
+        settings.sweep_interval,
+        settings.upload_grace,
+        rules.work,
+        bulk_sweeper.sweep,
     )
     reconciler = Reconciler(
         backend, records, adapter, LeaseStore(database), rules, settings.reconcile_interval

@@ -40,6 +40,7 @@ class Sweeper:
         interval: float,
         grace: float,
         work: Path,
+        sweep_bulks: Callable[[], int],
     ) -> None:
         self._records = records
         self._publish = publish
@@ -47,6 +48,7 @@ class Sweeper:
         self._interval = interval
         self._grace = grace
         self._work = work
+        self._sweep_bulks = sweep_bulks
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -76,6 +78,7 @@ class Sweeper:
             if prediction.backend in drained and self._records.predictions.mark_published(prediction):
                 self._publish(topology.JOB_PREDICT, prediction.id, prediction.backend)
                 count += 1
+        count += self._sweep_bulks()
         self._records.uploads.sweep()
         self._records.shelf.sweep(self._grace)
         clear(self._work)

@@ -9,6 +9,7 @@ from mlhub.common.batch import ENCODER, REQUEST, Probe
 from mlhub.common.errors import BackendError
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.batch import run_batch
+from mlhub.workers.bulk import BulkJob
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.removal import RemovalJob
 from mlhub.workers.validation.job import ValidationJob
@@ -38,12 +39,15 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
 
 
 def register_jobs(
-    app: Celery, prediction: PredictionJob, validation: ValidationJob, removal: RemovalJob
+    app: Celery, prediction: PredictionJob, bulk: BulkJob, validation: ValidationJob, removal: RemovalJob
 ) -> None:
     """Add the tasks of a job pool; what they find is recorded in the database, not returned."""
 
     def predict(identities: str | list[str]) -> None:
         prediction.run(identities)
+
+    def predict_bulk(turn: str) -> None:
+        bulk.run(turn)
 
     def validate(deployment: str) -> None:
         validation.run(deployment)
@@ -52,5 +56,6 @@ def register_jobs(
         removal.run(deployment)
 
     app.task(predict, name=topology.JOB_PREDICT, shared=False, ignore_result=True)
+    app.task(predict_bulk, name=topology.JOB_BULK, shared=False, ignore_result=True)
     app.task(validate, name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
     app.task(remove, name=topology.JOB_REMOVE, shared=False, ignore_result=True)

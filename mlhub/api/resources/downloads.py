@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import falcon.asgi
 
@@ -46,12 +46,12 @@ class DownloadResource:
         file = await asyncio.to_thread(self._bundles.open, bundle.key)
         if wanted is None:
             resp.content_length = bundle.size
-            resp.stream = _pieces(_WholeFile(file, bundle))
+            resp.stream = pieces(_WholeFile(file, bundle))
             return
         resp.status = 206
         resp.set_header("Content-Range", f"bytes {wanted.first}-{wanted.last}/{bundle.size}")
         resp.content_length = wanted.length
-        resp.stream = _pieces(_PartOfFile(file, bundle, wanted))
+        resp.stream = pieces(_PartOfFile(file, bundle, wanted))
 
     async def on_head(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str, version: str | None = None
@@ -135,7 +135,17 @@ class _PartOfFile:
         self._file.close()
 
 
-async def _pieces(file: _WholeFile | _PartOfFile) -> AsyncIterator[bytes]:
+class Piecewise(Protocol):
+    """What is sent piece by piece; its methods run in threads, one at a time."""
+
+    def read(self) -> bytes:
+        """Return the next piece; none after the last."""
+
+    def close(self) -> None:
+        """Let go of what it reads."""
+
+
+async def pieces(file: Piecewise) -> AsyncIterator[bytes]:
     """Yield a file's pieces, reading the next one while the one before is sent."""
     following = asyncio.ensure_future(asyncio.to_thread(file.read))
     try:

@@ -10,15 +10,18 @@ from mlhub.api.acceptance import Acceptance
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.group import Answer, Target
 from mlhub.api.idempotency import key_of
-from mlhub.api.inputs.base import Input
+from mlhub.api.inputs.base import Input, check_outputs
 from mlhub.api.inputs.reading import read_input
 from mlhub.api.preferences import Preferences, preferences
+from mlhub.api.resources.bulk import BulkAcceptance
 from mlhub.api.responses import send
+from mlhub.api.services.bulks import BulkOrder
 from mlhub.api.services.predictions import Order, PredictionService
 from mlhub.api.services.routes import RouteCache
 from mlhub.api.waiting import until
 from mlhub.api.webhook import Webhooks
 from mlhub.common import npy, oip, tensor, view
+from mlhub.common.bulk import BulkForm
 from mlhub.common.errors import NotFoundError, UnacceptableError, UnavailableError
 from mlhub.common.names import LATEST
 from mlhub.common.prediction import Prediction
@@ -29,9 +32,15 @@ class PredictResource:
     """Predictions of the model that the address names, or else the body."""
 
     def __init__(
-        self, routes: RouteCache, gateway: Gateway, predictions: PredictionService, settings: Settings
+        self,
+        routes: RouteCache,
+        gateway: Gateway,
+        predictions: PredictionService,
+        bulks: BulkAcceptance,
+        settings: Settings,
     ) -> None:
         self._routes = routes
+        self._bulks = bulks
         self._gateway = gateway
         self._predictions = predictions
         self._acceptance = Acceptance(predictions.keep, gateway.publish_predictions)
@@ -49,6 +58,11 @@ class PredictResource:
     ) -> None:
         """Predict: wait for the answer, or accept the work to be done later."""
         prefer = preferences(req, self._max_wait)
+        form = self._bulks.form(req, prefer)
+        if form is not None:
+            kept = await self._bulks.accept(req, await self._bulk_order(req, form, name, version))
+            await self._answer_later(resp, kept, prefer.wait)
+            return
         given = await read_input(req, self._max_bytes)
         order = await self._order(req, given, name, version)
         await self.carry_out(req, resp, order, prefer)
@@ -63,7 +77,7 @@ class PredictResource:
         webhook = self._webhooks.asked(req, later=prefer.respond_async)
         if prefer.respond_async:
             prediction = self._predictions.prepare(order, key_of(req), webhook)
-            await self._accept(resp, prediction, prefer.wait)
+            await self._answer_later(resp, await self._acceptance.accept(prediction), prefer.wait)
             return
         wait = self._default_wait if prefer.wait is None else prefer.wait
         target = Target(order.route.backend, order.route.model, order.route.deployment, order.outputs)
@@ -86,12 +100,29 @@ class PredictResource:
             )
         wanted = version or req.get_param("version") or given.version or LATEST
         route = await self._routes.get(model, wanted)
-        outputs = (req.get_param("outputs") or "").split(",")
-        order = await given.order(route, tuple(output.strip() for output in outputs if output.strip()))
+        order = await given.order(route, _outputs(req))
         return msgspec.structs.replace(order, version=wanted)
 
-    async def _accept(self, resp: falcon.asgi.Response, prediction: Prediction, wait: float | None) -> None:
-        kept = await self._acceptance.accept(prediction)
+    async def _bulk_order(
+        self, req: falcon.asgi.Request, form: BulkForm, name: str | None, version: str | None
+    ) -> BulkOrder:
+        model = name or req.get_param("model")
+        if model is None:
+            raise UnacceptableError(
+                "The address names no model: say it as in '/predict?model=…'.", code="missing_field"
+            )
+        wanted = version or req.get_param("version") or LATEST
+        route = await self._routes.get(model, wanted)
+        return BulkOrder(
+            route=route,
+            form=form,
+            outputs=check_outputs(_outputs(req), route.signature),
+            version=wanted,
+            key=key_of(req),
+            webhook=self._webhooks.asked(req, later=True),
+        )
+
+    async def _answer_later(self, resp: falcon.asgi.Response, kept: Prediction, wait: float | None) -> None:
         applied = "respond-async"
         if wait is not None:
             # Both preferences together (RFC 7240, 4.3): later only if it takes longer than that.
@@ -107,6 +138,12 @@ class PredictResource:
         except (UnavailableError, NotFoundError):
             # It is accepted, whatever comes after.
             return kept
+
+
+def _outputs(req: falcon.asgi.Request) -> tuple[str, ...]:
+    """Return the names of the outputs that the address asks for."""
+    names = (req.get_param("outputs") or "").split(",")
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _render_tensors(resp: falcon.asgi.Response, order: Order, answer: Answer) -> None:

@@ -57,7 +57,7 @@ class PredictionService:
         created = now()
         route = order.route
         return Prediction(
-            id=_identity(),
+            id=identity(),
             model=route.model,
             version=route.version,
             backend=route.backend,
@@ -85,7 +85,7 @@ class PredictionService:
             UnavailableError: the database does not answer.
         """
         kept = self._predictions.add_all(predictions)
-        return [_same_order(one, own) for one, own in zip(kept, predictions, strict=True)]
+        return [same_order(one, own) for one, own in zip(kept, predictions, strict=True)]
 
     def get(self, identity: str) -> Prediction:
         """Return a prediction.
@@ -117,7 +117,7 @@ class PredictionService:
         return self._predictions.page(model, status, limit, cursor)
 
 
-def _same_order(kept: Prediction | MLHubError, asked: Prediction) -> Prediction | MLHubError:
+def same_order(kept: Prediction | MLHubError, asked: Prediction) -> Prediction | MLHubError:
     """Return what is kept, unless it is an earlier prediction of something else."""
     if isinstance(kept, MLHubError) or kept.order_digest == asked.order_digest:
         return kept
@@ -134,6 +134,6 @@ def _digest(order: Order, inputs: Sequence[Tensor], webhook: Webhook | None) -> 
     return hashlib.blake2b(msgspec.msgpack.encode(asked), digest_size=24).hexdigest()
 
 
-def _identity() -> str:
+def identity() -> str:
     """Return a new id: milliseconds, then chance, so that ids sort by time of creation."""
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(8).hex()}"
