@@ -1,7 +1,6 @@
 """The rows of a bulk prediction's file, read a piece at a time and checked against the model's signature."""
 
 import csv
-import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -75,7 +74,11 @@ def delimiter_of(line: str) -> str:
 
 def is_heading(line: str, delimiter: str) -> bool:
     """Tell whether a line of CSV has names of columns and no number."""
-    (cells,) = csv.reader([line], delimiter=delimiter)
+    try:
+        (cells,) = csv.reader([line], delimiter=delimiter)
+    except csv.Error:
+        # Where it is read as a row it is said what is wrong with it.
+        return False
     return all(not _is_number(cell) for cell in cells)
 
 
@@ -206,7 +209,10 @@ def _numbers(texts: Sequence[str], delimiter: str) -> Array:
 
 
 def _texts(texts: Sequence[str], delimiter: str) -> Array:
-    cells = list(csv.reader(io.StringIO("\n".join(texts)), delimiter=delimiter))
+    try:
+        cells = [cells for text in texts for cells in csv.reader([text], delimiter=delimiter)]
+    except csv.Error as error:
+        raise UnacceptableError(f"The line is no CSV: {error}.", code="bad_input") from error
     if len({len(line) for line in cells}) != 1:
         raise UnacceptableError("The lines differ in their number of cells.", code="bad_input")
     return np.array(cells, dtype=object)
