@@ -7,13 +7,15 @@ if TYPE_CHECKING:
     from mlhub.client.client import Client
     from mlhub.client.errors import HubError
     from mlhub.client.job import Job
+    from mlhub.client.webhook import verify_webhook
 
-__all__ = ["Client", "HubError", "Job"]
+__all__ = ["Client", "HubError", "Job", "verify_webhook"]
 
 _HOMES: Final = {
     "Client": "mlhub.client.client",
     "HubError": "mlhub.client.errors",
     "Job": "mlhub.client.job",
+    "verify_webhook": "mlhub.client.webhook",
 }
 
 

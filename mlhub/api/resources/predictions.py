@@ -1,24 +1,18 @@
 """`/predictions`: asynchronous predictions."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
-from typing import Final
 
 import falcon.asgi
-import msgspec
-from falcon.asgi import SSEvent
 
+from mlhub.api.events import events, mark
 from mlhub.api.preferences import preferences
 from mlhub.api.responses import limit_of, link_next, send
 from mlhub.api.services.predictions import PredictionService
 from mlhub.api.waiting import until
 from mlhub.common import view
 from mlhub.common.errors import UnacceptableError
-from mlhub.common.prediction import Prediction, PredictionStatus
-
-_PING: Final = 15.0
-"""Seconds after which the state is sent again though it is the same, so that the connection stays."""
+from mlhub.common.prediction import PredictionStatus
 
 
 class PredictionsResource:
@@ -70,22 +64,15 @@ class EventsResource:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, identity: str) -> None:
         """Send the prediction as it is now and after each change, until its end (server-sent events)."""
-        del req
-        first = await asyncio.to_thread(self._predictions.get, identity)
-        resp.sse = self._events(first)
-
-    async def _events(self, prediction: Prediction) -> AsyncIterator[SSEvent]:
-        while True:
-            data = msgspec.json.encode(view.prediction(prediction))
-            yield SSEvent(data=data, event=prediction.status, event_id=prediction.id)
-            if view.ended(prediction):
-                return
-            look = partial(self._predictions.get, prediction.id)
-            prediction = await until(look, partial(_differs, prediction.status), _PING)
-
-
-def _differs(seen: PredictionStatus, prediction: Prediction) -> bool:
-    return prediction.status is not seen
+        look = partial(self._predictions.get, identity)
+        first = await asyncio.to_thread(look)
+        seen = req.get_header("Last-Event-ID")
+        if view.ended(first) and seen == mark(first):
+            # Nothing more will come: with this answer browsers do not come back either.
+            resp.status = 204
+            return
+        resp.set_header("Cache-Control", "no-store")
+        resp.sse = events(look, seen)
 
 
 class CancelResource:

@@ -91,6 +91,27 @@ def test_events_tell_of_each_change_until_the_end(hub: Any, digits: Any, publish
     assert events[-1] == "succeeded"
     assert len(events) == len(set(events))
     assert hub.call("GET", "/predictions/0123/events").status_code == 404
+    # A browser that comes back after the end is told that there is nothing more.
+    assert hub.call("GET", f"{place}/events", headers={"Last-Event-ID": "succeeded"}).status_code == 204
+    again = hub.call("GET", f"{place}/events", headers={"Last-Event-ID": "starting"})
+    assert again.text.count("event: succeeded") == 1
+
+
+def test_later_only_if_it_takes_longer_than_the_client_waits(hub: Any, digits: Any, published: str) -> None:
+    body = {"input": digits.rows[8].tolist()}
+    both = {"Prefer": "respond-async, wait=60"}
+    done = hub.call("POST", "/model/digits/predict", json=body, headers=both)
+    assert (done.status_code, done.headers["Preference-Applied"]) == (200, "respond-async, wait=60")
+    assert done.json()["output"] == digits.expected[8]
+    assert hub.call("GET", done.headers["Location"]).json() == done.json()
+    hub.parts["jobs"].stop()
+    try:
+        both = {"Prefer": "respond-async, wait=1"}
+        later = hub.call("POST", "/model/digits/predict", json=body, headers=both)
+        assert (later.status_code, later.json()["status"]) == (202, "starting")
+        assert later.headers["Preference-Applied"] == "respond-async, wait=1"
+    finally:
+        hub.parts["jobs"].start()
 
 
 def keyed(

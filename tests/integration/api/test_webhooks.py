@@ -1,6 +1,5 @@
 """Webhooks of a whole hub: called at the end, signed, again until it works, and seen in the prediction."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +7,7 @@ import msgspec
 import pytest
 import requests
 
-from mlhub.common.webhook import verify
+from mlhub.client import HubError, verify_webhook
 from tests.integration.conftest import WEBHOOK_SECRET
 from tests.integration.receiver import Call, Receiver, receiving
 
@@ -49,7 +48,10 @@ def test_a_webhook_brings_the_prediction_signed(
     assert accepted.json()["webhook"] == {"url": url, "deliveries": []}
     (call,) = receiver.wait_for(1)
     assert (call.path, call.headers["host"]) == ("/done?x=1", receiver.url.removeprefix("http://"))
-    verify(WEBHOOK_SECRET, call.headers, call.body, time.time())
+    assert verify_webhook(WEBHOOK_SECRET, call.headers, call.body).id == accepted.json()["id"]
+    with pytest.raises(HubError) as caught:
+        verify_webhook(WEBHOOK_SECRET, call.headers, call.body + b" ")
+    assert caught.value.code == "bad_webhook"
     brought = msgspec.json.decode(call.body)
     assert (brought["status"], brought["output"]) == ("succeeded", digits.expected[0])
     assert brought["id"] == accepted.json()["id"] == call.headers["webhook-id"]

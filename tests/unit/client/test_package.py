@@ -25,6 +25,7 @@ def test_the_package_has_what_it_names_and_nothing_else() -> None:
         "Client",
         "HubError",
         "Job",
+        "verify_webhook",
     }
     with pytest.raises(AttributeError, match="nothing"):
         _ = mlhub.client.nothing

@@ -1,5 +1,6 @@
 """Settings from variables and a file."""
 
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,40 @@ def test_variables_win_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MLHUB_PORT", "many"), ("MLHUB_BACKENDS", "{}}"), ("MLHUB_BACKENDS", '{"x": {"timeout": 0}}')],
+    [
+        ("MLHUB_WEBHOOK_SECRET", "too short"),
+        ("MLHUB_WEBHOOK_PRIVATE", "10.0.0.0/8,nonsense"),
+        ("MLHUB_PORT", "many"),
+        ("MLHUB_BACKENDS", "{}}"),
+        ("MLHUB_BACKENDS", '{"x": {"timeout": 0}}'),
+    ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match="MLHUB_"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("value", "public", "private", "loopback"),
+    [
+        ("false", True, False, False),
+        ("true", True, True, True),
+        ("10.0.0.0/8, fd00::/8", True, True, False),
+        ('["10.1.0.0/16"]', True, True, False),
+    ],
+)
+def test_webhooks_reach_what_is_set(
+    monkeypatch: pytest.MonkeyPatch, value: str, public: bool, private: bool, loopback: bool
+) -> None:
+    monkeypatch.setenv("MLHUB_WEBHOOK_PRIVATE", value)
+    reach = load_settings().webhook_reach
+    allowed = [reach.allows(ip_address(text)) for text in ("8.8.8.8", "10.1.1.1", "127.0.0.1")]
+    assert allowed == [public, private, loopback]
+
+
+def test_a_secret_that_is_none_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLHUB_WEBHOOK_SECRET", "c2VjcmV0")
+    with pytest.raises(SettingsError, match="openssl") as caught:
+        load_settings()
+    assert "c2VjcmV0" not in str(caught.value)
