@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ import pytest
 from mlhub.local.database import EmbeddedDatabase
 from mlhub.local.ports import free_ports
 from mlhub.local.program import Program
-from mlhub.local.rabbitmq import BrokerPorts, RabbitNode
+from mlhub.local.rabbitmq import PORTS, BrokerPorts, RabbitNode
 
 START: Final = 60.0
 """Seconds a server may take to start, on a machine with other things to do."""
@@ -46,6 +47,8 @@ class Server:
     def __init__(self, url: str, program: Program, log: Path, answers: Callable[[], bool]) -> None:
         self.url = url
         """Where clients connect; the same after a restart."""
+        self.management_url: str | None = None
+        """Where a broker's management API is, if it has one."""
         self._program = program
         self._log = log
         self._answers = answers
@@ -108,9 +111,21 @@ class Database(msgspec.Struct, frozen=True):
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A RabbitMQ node; a test that stops it starts it again."""
-    folder = tmp_path_factory.mktemp("broker")
-    ports = free_ports(("amqp", "management", "distribution", "epmd"), {})
-    node = RabbitNode(folder / "node", BrokerPorts(**ports), management=False)
+    with _broker(tmp_path_factory.mktemp("broker"), management=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def managed_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another RabbitMQ node, with its management API."""
+    with _broker(tmp_path_factory.mktemp("managed"), management=True) as server:
+        yield server
+
+
+@contextmanager
+def _broker(folder: Path, *, management: bool) -> Iterator[Server]:
+    ports = free_ports(PORTS, {})
+    node = RabbitNode(folder / "node", BrokerPorts(**ports), management=management)
     epmd, rabbitmq = node.programs()
 
     def answers() -> bool:
@@ -119,10 +134,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 connection.connect()
             except connection.connection_errors:
                 return False
-        return True
+        return not management or _listens(ports["management"])
 
     names = Server("", epmd, folder / "epmd.log", lambda: _listens(ports["epmd"]))
     server = Server(node.url, rabbitmq, folder / "rabbitmq.log", answers)
+    server.management_url = node.management_url if management else None
     try:
         names.start()
         server.start()

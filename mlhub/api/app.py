@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import falcon.asgi
@@ -12,7 +13,10 @@ from mlhub.api import problems
 from mlhub.api.bodies import BodyWatch
 from mlhub.api.express import Express
 from mlhub.api.gateway.gateway import Gateway
+from mlhub.api.gateway.purge import purge
 from mlhub.api.middleware import BearerToken, RequestId
+from mlhub.api.operations.registry import Registry
+from mlhub.api.operations.service import OperationsService, PurgeService
 from mlhub.api.publication import Publication
 from mlhub.api.resources import inference
 from mlhub.api.resources.bulk import BulkAcceptance, BulkOutputResource
@@ -21,6 +25,12 @@ from mlhub.api.resources.downloads import DownloadResource
 from mlhub.api.resources.exchange import ExportResource, ImportResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
+from mlhub.api.resources.operations import (
+    BackendsResource,
+    MessagesResource,
+    QueuesResource,
+    WorkersResource,
+)
 from mlhub.api.resources.pages import CardResource, CitationResource
 from mlhub.api.resources.pools import PoolsResource
 from mlhub.api.resources.predict import PredictResource
@@ -41,13 +51,14 @@ from mlhub.api.services.predictions import PredictionService
 from mlhub.api.services.resumable import ResumableService
 from mlhub.api.services.routes import RouteCache, RouteService
 from mlhub.api.services.uploads import UploadService
+from mlhub.common.sampling import create_sampler
 from mlhub.common.settings import Settings
 from mlhub.storage.bulks import BulkStore
 from mlhub.storage.bulkshelf import BulkShelf
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
-from mlhub.storage.database import check, connect
+from mlhub.storage.database import check, connect, version
 from mlhub.storage.indexes import IndexKeeper
 from mlhub.storage.models import ModelStore
 from mlhub.storage.pools import PoolStore
@@ -65,9 +76,10 @@ _THREADS: Final = 16
 class Lifespan:
     """Starts what an API process runs besides its requests, and ends it."""
 
-    def __init__(self, gateway: Gateway, indexes: IndexKeeper) -> None:
+    def __init__(self, gateway: Gateway, indexes: IndexKeeper, operations: OperationsService) -> None:
         self._gateway = gateway
         self._indexes = indexes
+        self._operations = operations
 
     async def process_startup(self, scope: Any, event: Any) -> None:
         """Begin to connect to the broker; the database is tried at its first use."""
@@ -81,6 +93,7 @@ class Lifespan:
         del scope, event
         await self._gateway.stop()
         await asyncio.to_thread(self._indexes.stop)
+        await asyncio.to_thread(self._operations.close)
 
 
 def create_app(settings: Settings) -> Express:
@@ -96,7 +109,8 @@ def create_app(settings: Settings) -> Express:
     catalogue = Catalogue(models, versions, shelf, cards)
     uploads = UploadStore(database, shelf)
     bulks = BulkStore(database)
-    gateway = Gateway(settings)
+    registry = Registry()
+    gateway = Gateway(settings, registry)
     indexes = IndexKeeper(
         [
             store.create_indexes
@@ -115,11 +129,27 @@ def create_app(settings: Settings) -> Express:
         settings.bulk_slots,
     )
     routes = RouteCache(RouteService(models, versions).find, settings.route_ttl)
-    health = HealthService(gateway, lambda: check(database), bundles.check, tuple(settings.backends))
+    health = HealthService(
+        gateway,
+        lambda: check(database),
+        bundles.check,
+        lambda: version(database),
+        tuple(settings.backends),
+    )
+    pools = PoolService(PoolStore(database), settings)
+    operations = OperationsService(
+        settings.backends,
+        create_sampler(settings),
+        registry,
+        health.look,
+        predictions.waiting_since,
+        pools.show,
+    )
+    purging = PurgeService(operations, partial(purge, settings.broker_url), predictions.cancel_waiting)
 
     request_id = RequestId()
     token = None if settings.token is None else BearerToken(settings.token)
-    middleware: list[Any] = [request_id, *([token] if token else []), Lifespan(gateway, indexes)]
+    middleware: list[Any] = [request_id, *([token] if token else []), Lifespan(gateway, indexes, operations)]
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
     problems.add_handlers(app)
     app.req_options.strip_url_path_trailing_slash = True
@@ -132,9 +162,11 @@ def create_app(settings: Settings) -> Express:
     predict = PredictResource(routes, gateway, prediction_service, bulk, settings)
     exchange = ExchangeService(model_service, upload_service, bundles)
     card = CardResource(model_service, cards)
-    pools = PoolService(PoolStore(database), settings)
     model = ModelResource(model_service, routes, gateway, publication, predict, settings.max_json_bytes)
     download = DownloadResource(model_service, bundles)
+    backends, queues, workers = (
+        kind(operations) for kind in (BackendsResource, QueuesResource, WorkersResource)
+    )
     _add(
         app.add_route,
         {
@@ -167,6 +199,13 @@ def create_app(settings: Settings) -> Express:
             "/health/ready": ReadyResource(health),
             "/status": StatusResource(health),
             "/backends/{backend}/workers": PoolsResource(pools, settings.max_json_bytes),
+            "/backends": backends,
+            "/backends/{backend}": backends,
+            "/queues": queues,
+            "/queues/{queue}": queues,
+            "/queues/{queue}/messages": MessagesResource(purging),
+            "/workers": workers,
+            "/workers/{worker}": workers,
         },
     )
     _add(app.add_route, _open_inference(model_service, routes, predict, health, settings))

@@ -22,6 +22,7 @@ from mlhub.client.address import (
 from mlhub.client.bundle import Progress
 from mlhub.client.errors import HubError
 from mlhub.client.job import Job
+from mlhub.client.operations import Operations
 from mlhub.client.records import Answer, Model, Pools, Prediction, Status, Version, read
 from mlhub.client.transport import Repeat, Transport
 from mlhub.client.upload import send
@@ -40,7 +41,7 @@ _PAGE: Final = 200
 """Entries asked for at once when a list is read through."""
 
 
-class Client:
+class Client(Operations):
     """A hub, as seen from Python; any number of threads may share one.
 
     Every method raises `HubError` when the hub refuses, fails or does not answer. Calls that can be made

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
 
     broker_url: str = "amqp://guest:guest@127.0.0.1:5672//"
     """RabbitMQ."""
+    management_url: str | None = None
+    """Base address of RabbitMQ's management API, which knows more of queues than AMQP tells; with name and
+    password of its own (`http://name:password@host:15672`), or else with those of the broker."""
     mongodb_url: str = "mongodb://127.0.0.1:27017/"
     """MongoDB, or any server that speaks its protocol."""
     database: str = "mlhub"

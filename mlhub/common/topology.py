@@ -31,6 +31,13 @@ DEAD: Final = Queue(
 )
 """Where messages end that could not be worked off."""
 
+EVENTS: Final = Exchange("celeryev", type="topic")
+"""Where Celery's workers give their signs of life, and the API's processes theirs."""
+WORKER_EVENTS: Final = "worker.#"
+"""Binding for those of workers; the keys are Celery's own."""
+API_HEARTBEAT: Final = "api.heartbeat"
+"""Routing key of those of the API."""
+
 PREDICT_MAX_LENGTH: Final = 2000
 """Batches that may wait in a predict queue; beyond that publishers are refused."""
 DELIVERY_LIMIT: Final = 5
@@ -84,6 +91,11 @@ def jobs_queue(backend: str) -> Queue:
             "x-dead-letter-exchange": DEAD.exchange.name,
         },
     )
+
+
+def backend_queues(backend: str) -> tuple[Queue, ...]:
+    """Return all queues with work for a backend."""
+    return predict_queue(backend), jobs_queue(backend)
 
 
 def task_headers(identity: str, task: str, expires_in: float | None) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
         node = RabbitNode(instance.broker, BrokerPorts(**{name: ports[name] for name in PORTS}))
         programs += node.programs()
         environment["MLHUB_BROKER_URL"] = node.url
+        environment["MLHUB_MANAGEMENT_URL"] = node.management_url
         management_url = node.management_url
     if "mongodb_url" not in settings.model_fields_set:
         database = EmbeddedDatabase(instance.database, ports["database"])

@@ -27,6 +27,8 @@ log.console.level = info
 _MANAGEMENT: Final = """\
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management}
+# Its page and the hub's show how queues are, not how they were.
+collect_statistics_interval = 2000
 """
 _ERLANG: Final = "+S 2:2 +SDcpu 1:1 +A 1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}"
 """Few threads, none that waits in a busy loop, and no other interface for other nodes either."""

@@ -54,6 +54,16 @@ def check(database: Database[Document]) -> None:
         database.command("ping")
 
 
+def version(database: Database[Document]) -> str:
+    """Return the server's version.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
+    with translated():
+        return str(database.command("buildInfo")["version"])
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn the driver's errors into MLHub's; a context manager and a decorator.

@@ -166,6 +166,16 @@ class PredictionStore:
         ) or compare_and_set(self._predictions, identity, legal, {"$set": values | {WEBHOOK_DUE: now()}})
 
     @translated()
+    def cancel_waiting(self, backend: str) -> int:
+        """Cancel all predictions that wait for a worker of `backend`; return how many."""
+        wanted: Document = {"status": PredictionStatus.STARTING, "backend": backend}
+        ended: Document = {"status": PredictionStatus.CANCELED, "completed_at": now()}
+        silent = self._predictions.update_many({**wanted, "webhook": None}, {"$set": ended})
+        # Those that are left have a webhook, which is due now.
+        told = self._predictions.update_many(wanted, {"$set": ended | {WEBHOOK_DUE: now()}})
+        return silent.modified_count + told.modified_count
+
+    @translated()
     def unworked(self, since: datetime, limit: int) -> list[Prediction]:
         """Return open predictions that no worker has a lease on and whose message is older than `since`."""
         found: list[Document] = []

@@ -39,8 +39,10 @@ class QueueConsumer(Consumer):
         return super().ensure_connected(conn)
 
     class Blueprint(Consumer.Blueprint):
-        """The steps, without that one."""
+        """The steps, without that one, and with the hub's own heartbeat."""
 
         default_steps: ClassVar[list[str]] = [
-            step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step
+            "mlhub.workers.pulse:Beating" if step.endswith(":Heart") else step
+            for step in Consumer.Blueprint.default_steps
+            if "delayed_delivery" not in step
         ]

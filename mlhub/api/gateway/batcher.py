@@ -19,6 +19,7 @@ from mlhub.common.rows import Rows
 _LOG = logging.getLogger(__name__)
 
 _SUCCESS: Final = "SUCCESS"
+_REVOKED: Final = "REVOKED"
 _LEEWAY: Final = 1.0
 """Seconds that a batch's slot stays taken after its last request was given up."""
 
@@ -98,6 +99,11 @@ class Batcher:
             return
         if reply.status == _SUCCESS:
             self._answer(batch, reply)
+        elif reply.status == _REVOKED:
+            self._fail(
+                batch,
+                UnavailableError("The queue was emptied by an operator; try again.", code="queue_purged"),
+            )
         else:
             _LOG.error("a predict worker failed on batch %s: %s", identity, reply.result)
             self._fail(batch, BackendError("The predict worker failed on this; its log has the reason."))

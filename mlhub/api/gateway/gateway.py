@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from mlhub.api.gateway.batcher import Batcher, full
@@ -17,12 +17,24 @@ from mlhub.common.rows import Rows
 from mlhub.common.settings import Settings
 
 
+class Listener(Protocol):
+    """Whoever wants to know of the hub's processes; always told on the event loop."""
+
+    def connected(self) -> None:
+        """From now on all signs of life are heard."""
+
+    def disconnected(self) -> None:
+        """None is heard until the broker is there again."""
+
+    def heard(self, body: bytes | str) -> None:
+        """A process gave a sign of life."""
+
+
 class Gateway:
     """Sends predictions, jobs and probes, and knows whether the broker is there."""
 
-    def __init__(self, settings: Settings) -> None:
-        queues = [topology.predict_queue(name) for name in settings.backends]
-        queues += [topology.jobs_queue(name) for name in settings.backends]
+    def __init__(self, settings: Settings, listener: Listener) -> None:
+        queues = [queue for name in settings.backends for queue in topology.backend_queues(name)]
         limits = {
             name: Limits(backend.batch_rows, backend.batch_bytes, backend.slots, backend.slots_ahead)
             for name, backend in settings.backends.items()
@@ -30,6 +42,7 @@ class Gateway:
         self._link = BrokerLink(settings.broker_url, queues, self)
         self._batcher = Batcher(limits, settings.max_pending, self._link.send)
         self._calls: dict[str, Call[Any]] = {}
+        self._listener = listener
         self._grace = settings.broker_grace
         self._up = False
         self._blocked = False
@@ -50,6 +63,15 @@ class Gateway:
     def reachable(self) -> bool:
         """Whether the broker is connected and takes messages."""
         return self._up and not self._blocked
+
+    @property
+    def product(self) -> str | None:
+        """Name and version of the broker, while it is connected."""
+        return self._link.product
+
+    def beat(self, body: bytes) -> None:
+        """Tell all processes of the API, this one included, that this one lives."""
+        self._link.beat(body)
 
     async def predict(self, target: Target, rows: Rows, wait: float) -> Answer:
         """Predict through the queue, together with whatever else goes the same way.
@@ -120,15 +142,21 @@ class Gateway:
         self._up, self._blocked, self._given_up = True, False, False
         if self._patience is not None:
             self._patience.cancel()
+        self._listener.connected()
         self._batcher.connected()
 
     def disconnected(self) -> None:
         """Keep clients waiting for a while, in the hope of a quick return."""
         self._up = False
+        self._listener.disconnected()
         self._wait_for_broker()
         self._batcher.disconnected()
         for call in list(self._calls.values()):
             call.failed(_away())
+
+    def heard(self, body: bytes | str) -> None:
+        """Pass a sign of life on."""
+        self._listener.heard(body)
 
     def blocked(self, blocked: bool) -> None:  # noqa: FBT001 (an event, told by position like the others)
         """Refuse new requests while the broker takes no messages."""

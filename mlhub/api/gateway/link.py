@@ -45,6 +45,16 @@ class BrokerLink:
         if self._session is not None:
             self._session.publish(message)
 
+    def beat(self, body: bytes) -> None:
+        """Send a sign of life, if there is a connection."""
+        if self._session is not None:
+            self._session.beat(body)
+
+    @property
+    def product(self) -> str | None:
+        """Name and version of the broker; nothing without a connection."""
+        return None if self._session is None else self._session.product
+
     async def _run(self) -> None:
         failures = 0
         while True:

@@ -32,6 +32,9 @@ class Events(Protocol):
     def replied(self, identity: str, reply: Reply) -> None:
         """The reply to a message is here."""
 
+    def heard(self, body: bytes | str) -> None:
+        """A process of the hub, perhaps this one, gave a sign of life."""
+
     def confirmed(self, identity: str) -> None:
         """The broker has taken a message over."""
 

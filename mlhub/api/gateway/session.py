@@ -19,6 +19,8 @@ _HEARTBEAT: Final = 10
 """Seconds; a broker that says nothing for two of them is gone."""
 _CONNECT: Final = 4
 """Seconds one attempt to connect may take."""
+_HEARD: Final = {"x-message-ttl": 10_000, "x-max-length": 10_000}
+"""Of the queue for signs of life: they are of no use when they are old."""
 _REPLY: Final = msgspec.msgpack.Decoder(Reply)
 
 
@@ -58,10 +60,20 @@ class Session:
         replies = Queue("", exclusive=True, auto_delete=True, durable=False)(channel)
         self._reply_to: str = replies.queue_declare().queue
         channel.basic_consume(self._reply_to, no_ack=True, callback=self._on_reply)
+        self._listen(channel)
         channel.confirm_select()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
         self._channel = channel
+
+    def _listen(self, channel: Any) -> None:
+        """Have all signs of life of the hub's processes come here."""
+        topology.EVENTS(channel).declare()
+        heard = Queue("", exclusive=True, auto_delete=True, durable=False, queue_arguments=_HEARD)(channel)
+        name = heard.queue_declare().queue
+        for key in (topology.WORKER_EVENTS, topology.API_HEARTBEAT):
+            channel.queue_bind(name, topology.EVENTS.name, key)
+        channel.basic_consume(name, no_ack=True, callback=lambda message: self._events.heard(message.body))
 
     def attach(self, lost: Callable[[Exception], None]) -> None:
         """Have the running event loop work the connection; `lost` is told when it is gone."""
@@ -75,6 +87,12 @@ class Session:
                 self._connection.connection.send_method(spec.Connection.Close, "BsBB", (0, "", 0, 0))
             stream.close()
 
+    @property
+    def product(self) -> str:
+        """Name and version of the broker."""
+        properties = self._connection.connection.server_properties or {}
+        return " ".join(str(properties[name]) for name in ("product", "version") if name in properties)
+
     def close(self) -> None:
         """Drop the connection; RabbitMQ removes the reply queue with it."""
         self._connection.collect()
@@ -82,7 +100,8 @@ class Session:
     def publish(self, message: Message) -> None:
         """Send a message; what becomes of it is told as an event."""
         for_reply = message.expires_in is not None
-        properties: dict[str, Any] = {"correlation_id": message.id}
+        # With a time, so that the broker can tell how old what waits is.
+        properties: dict[str, Any] = {"correlation_id": message.id, "timestamp": int(time.time())}
         if message.expires_in is not None:
             properties |= {
                 "reply_to": self._reply_to,
@@ -98,11 +117,19 @@ class Session:
             application_headers=topology.task_headers(message.id, message.task, message.expires_in),
             **properties,
         )
+        self._publish(topology.EXCHANGE.name, message.queue, content, message.id)
+
+    def beat(self, body: bytes) -> None:
+        """Send this process's own sign of life."""
+        content = Content(body, content_type="application/json", content_encoding="utf-8", delivery_mode=1)
+        self._publish(topology.EVENTS.name, topology.API_HEARTBEAT, content, "")
+
+    def _publish(self, exchange: str, key: str, content: Content, identity: str) -> None:
         self._tag += 1
-        self._unconfirmed[self._tag] = message.id
+        self._unconfirmed[self._tag] = identity
         try:
             # The channel's own `basic_publish` looks for incoming frames first, which the stream does here.
-            arguments = (0, topology.EXCHANGE.name, message.queue, False, False)
+            arguments = (0, exchange, key, False, False)
             self._channel.send_method(spec.Basic.Publish, "Bssbb", arguments, content)
         except (*self._connection.connection_errors, AttributeError) as error:
             # py-amqp raises the latter on a connection that has just been lost.

@@ -1,11 +1,10 @@
 """`/health/live`, `/health/ready` and `/status`: how the hub is."""
 
-import platform
+import asyncio
 import time
 
 import falcon.asgi
 
-import mlhub
 from mlhub.api.responses import send
 from mlhub.api.services.health import HealthService
 from mlhub.common.errors import UnavailableError
@@ -45,12 +44,13 @@ class StatusResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Show all of them; the answer is 200 also when some are not well."""
         del req
-        health = await self._health.look()
+        health, versions = await asyncio.gather(self._health.look(), self._health.versions())
         send(
             resp,
             {
-                "version": mlhub.__version__,
-                "python": platform.python_version(),
+                "version": versions.mlhub,
+                "python": versions.python,
+                "versions": versions,
                 "uptime": round(time.monotonic() - self._health.started, 1),
                 "ready": not health.missing,
                 "broker": health.broker,

@@ -1,12 +1,15 @@
 """Health: what the hub's parts say of themselves when they are asked."""
 
 import asyncio
+import platform
 import time
 from collections.abc import Awaitable, Callable
+from importlib import metadata
 from typing import Final
 
 import msgspec
 
+import mlhub
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.common.errors import MLHubError, UnavailableError
 
@@ -21,6 +24,19 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     healthy: bool
     detail: str = ""
     """What is wrong, when it is not well."""
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """What the hub is made of."""
+
+    mlhub: str
+    python: str
+    falcon: str
+    celery: str
+    broker: str | None
+    """Name and version of the broker, while it is connected."""
+    database: str | None
+    """Version of the database, or of MongoDB that it stands in for."""
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -48,11 +64,13 @@ class HealthService:
         gateway: Gateway,
         check_database: Callable[[], None],
         check_store: Callable[[], None],
+        database_version: Callable[[], str],
         backends: tuple[str, ...],
     ) -> None:
         self._gateway = gateway
         self._check_database = check_database
         self._check_store = check_store
+        self._database_version = database_version
         self._backends = backends
         self.started = time.monotonic()
 
@@ -65,6 +83,21 @@ class HealthService:
         )
         away = "" if self._gateway.reachable else "RabbitMQ does not answer, or takes no messages."
         return Health(Part("broker", not away, away), database, store, tuple(backends))
+
+    async def versions(self) -> Versions:
+        """Return what the hub is made of."""
+        try:
+            database = await asyncio.to_thread(self._database_version)
+        except MLHubError:
+            database = None
+        return Versions(
+            mlhub=mlhub.__version__,
+            python=platform.python_version(),
+            falcon=metadata.version("falcon"),
+            celery=metadata.version("celery"),
+            broker=self._gateway.product,
+            database=database,
+        )
 
     async def _probe(self, backend: str) -> None:
         probe = await self._gateway.probe(backend, _WAIT)

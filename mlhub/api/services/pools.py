@@ -1,30 +1,12 @@
 """Pools: how many processes each has and should have."""
 
 from collections.abc import Mapping
-from datetime import datetime
-
-import msgspec
 
 from mlhub.common.errors import ConflictError, FieldError, NotFoundError, UnacceptableError
+from mlhub.common.operations import PoolState
 from mlhub.common.pool import PoolKind
 from mlhub.common.settings import Settings
 from mlhub.storage.pools import PoolStore
-
-
-class PoolState(msgspec.Struct, frozen=True):
-    """One pool, as it is and as it should be."""
-
-    desired: int
-    """Processes it should have."""
-    actual: int
-    """Processes it has, those about to end among them."""
-    minimum: int
-    maximum: int
-    automatic: bool
-    """Whether it follows its load."""
-    by: str
-    """Who wants that size: `settings`, `operator` or `load`."""
-    since: datetime
 
 
 class PoolService:

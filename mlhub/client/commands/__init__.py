@@ -7,7 +7,7 @@ import typer
 
 from mlhub.client.commands.bundles import download, export, import_, upload
 from mlhub.client.commands.entries import create, delete, models, show, update
-from mlhub.client.commands.health import status
+from mlhub.client.commands.operations import backends, queues, status, workers
 from mlhub.client.commands.pools import scale
 from mlhub.client.commands.predictions import job, jobs, predict
 
@@ -24,7 +24,10 @@ def _add(command: Callable[..., Any], *examples: str) -> None:
     )
 
 
-_add(status, "mlhub status", "mlhub status --url http://hub.example:8181 --json")
+_add(status, "mlhub status", "mlhub status --url http://hub.example:8181 --json", "mlhub status --watch")
+_add(backends, "mlhub backends", "mlhub backends --json")
+_add(queues, "mlhub queues --watch", "mlhub queues --purge mlhub.sklearn.jobs")
+_add(workers, "mlhub workers", "mlhub workers --watch")
 _add(models, "mlhub models", "mlhub models handwritten digits --type ScikitLearn --state ready")
 _add(show, "mlhub show digits", "mlhub show digits --version 2 --json")
 _add(

@@ -11,24 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mlhub.client import records
+from mlhub.client.commands.cells import state
+from mlhub.client.commands.cells import table as _table
+from mlhub.client.commands.cells import text as _text
 from mlhub.client.commands.rowfiles import lines
 from mlhub.client.commands.terminal import printable
 from mlhub.client.commands.units import ago, duration, size
 from mlhub.common.signature import TensorSpec
 
-_COLOURS: Final = {
-    "ready": "green",
-    "well": "green",
-    "succeeded": "green",
-    "validating": "yellow",
-    "starting": "yellow",
-    "processing": "yellow",
-    "failed": "red",
-    "not ready": "red",
-    "not well": "red",
-    "canceled": "dim",
-    "empty": "dim",
-}
 _SHOWN: Final = 10
 """Lines of an output that a table shows."""
 
@@ -188,11 +178,6 @@ def _webhook(item: records.Webhook | None) -> str | None:
     return f"{item.url} ({said})"
 
 
-def state(word: str) -> Text:
-    """Give a state its colour."""
-    return Text(printable(word), style=_COLOURS.get(word, ""))
-
-
 def _facts(facts: dict[str, str | None]) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -209,18 +194,6 @@ def _specs(specs: Iterable[TensorSpec]) -> Text:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "[" + ", ".join("n" if extent < 0 else str(extent) for extent in shape) + "]"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _text(text: str) -> Text:
-    # Never markup: brackets in what users wrote are theirs.
-    return Text(printable(text))
 
 
 def _json(value: object) -> str:

@@ -78,6 +78,9 @@ def test_without_a_broker_requests_get_503_and_readiness_names_it(
         ready = hub.call("GET", "/health/ready")
         assert ready.status_code == 503
         assert "broker" in ready.json()["detail"]
+        for path in ("/queues", "/workers", "/backends"):
+            hub.wait_until(lambda path=path: hub.call("GET", path).status_code == 503, f"503 of {path}")
+            assert "Retry-After" in hub.call("GET", path).headers
         assert hub.call("GET", "/health/live").status_code == 200
         assert hub.call("GET", "/status").json()["broker"]["healthy"] is False
         assert hub.call("GET", "/model/digits").status_code == 200, "metadata needs no broker"

@@ -1,0 +1,154 @@
+"""The operations calls tell of a hub what is so, also while parts of it are down."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from mlhub.client import Client
+
+ASYNC = {"Prefer": "respond-async"}
+PREDICT, JOBS, DEAD = "mlhub.sklearn.predict", "mlhub.sklearn.jobs", "mlhub.dead"
+
+
+def queue(hub: Any, name: str) -> dict[str, Any]:
+    answer = hub.call("GET", f"/queues/{name}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def kinds(hub: Any) -> list[str]:
+    return sorted(worker["kind"] for worker in hub.call("GET", "/workers").json())
+
+
+def test_every_queue_is_listed(hub: Any) -> None:
+    answer = hub.call("GET", "/queues")
+    assert int(answer.headers["Age"]) < 60
+    listed = answer.json()
+    assert {PREDICT, JOBS, DEAD} <= {item["name"] for item in listed}
+    assert set(listed[0]) == {
+        "name",
+        "backend",
+        "ready",
+        "unacknowledged",
+        "consumers",
+        "publish_rate",
+        "deliver_rate",
+        "oldest_age",
+        "sampled_at",
+    }
+    assert queue(hub, DEAD)["consumers"] == 0
+
+
+def test_a_worker_appears_with_its_pool_and_disappears_when_it_is_gone(hub: Any) -> None:
+    hub.wait_until(lambda: kinds(hub) == ["jobs", "predict"], "both workers")
+    (worker,) = (item for item in hub.call("GET", "/workers").json() if item["kind"] == "predict")
+    assert worker["pid"] == hub.parts["predict"].pid
+    assert (worker["backend"], worker["concurrency"]) == ("sklearn", 4)
+    assert worker["memory"] > 10_000_000
+    assert hub.call("GET", f"/workers/{worker['name']}").json()["name"] == worker["name"]
+    hub.parts["predict"].stop()
+    try:
+        hub.wait_until(lambda: kinds(hub) == ["jobs"], "its end")
+        hub.wait_until(lambda: queue(hub, PREDICT)["consumers"] == 0, "a queue nobody listens to")
+        backend = hub.call("GET", "/backends/sklearn").json()
+        assert backend["workers"] == {"predict": 0, "jobs": 1}
+    finally:
+        hub.parts["predict"].start()
+    hub.wait_until(lambda: kinds(hub) == ["jobs", "predict"], "its successor")
+
+
+def test_a_killed_worker_disappears_too(hub: Any) -> None:
+    hub.wait_until(lambda: kinds(hub) == ["jobs", "predict"], "both workers")
+    (before,) = (item for item in hub.call("GET", "/workers").json() if item["kind"] == "predict")
+    hub.parts["predict"].stop(9)
+    hub.parts["predict"].start()
+
+    def replaced() -> bool:
+        found = [item["name"] for item in hub.call("GET", "/workers").json() if item["kind"] == "predict"]
+        return len(found) == 1 and found != [before["name"]]
+
+    hub.wait_until(replaced, "only the new one")
+
+
+def test_backends_have_their_pools_and_queues(hub: Any) -> None:
+    hub.wait_until_ready()
+    (backend,) = (item for item in hub.call("GET", "/backends").json() if item["name"] == "sklearn")
+    assert backend["types"] == ["ScikitLearn"]
+    assert backend["protocol"] == "oip"
+    assert backend["addresses"] == [hub.server_url]
+    assert [item["name"] for item in backend["queues"]][:2] == [PREDICT, JOBS]
+    hub.wait_until(lambda: hub.call("GET", "/backends/sklearn").json()["healthy"], "its health")
+
+
+def test_status_names_what_the_hub_is_made_of(hub: Any) -> None:
+    versions = hub.call("GET", "/status").json()["versions"]
+    assert versions["broker"].startswith("RabbitMQ ")
+    assert versions["database"][0].isdigit()
+    assert versions["celery"].startswith("5.")
+
+
+@pytest.mark.parametrize("path", ["/queues/none", "/workers/none", "/backends/none", "/queues/none/messages"])
+def test_what_is_not_there_is_not_found(hub: Any, path: str) -> None:
+    answer = hub.call("DELETE" if path.endswith("messages") else "GET", path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
+
+
+def test_purging_a_predict_queue_answers_those_who_wait(hub: Any, digits: Any, published: str) -> None:
+    hub.parts["predict"].stop()
+    try:
+        body = {"input": digits.rows[0].tolist()}
+        with ThreadPoolExecutor(4) as pool:
+            waiting = [
+                pool.submit(
+                    hub.call, "POST", "/model/digits/predict", json=body, headers={"Prefer": "wait=60"}
+                )
+                for _ in range(4)
+            ]
+            hub.wait_until(lambda: queue(hub, PREDICT)["ready"] > 0, "a waiting batch")
+            purged = 0
+
+            def purge() -> bool:
+                # As long as one waits: requests of another process may come a moment later.
+                nonlocal purged
+                purged += hub.call("DELETE", f"/queues/{PREDICT}/messages").json()["messages"]
+                return all(one.done() for one in waiting)
+
+            hub.wait_until(purge, "answers")
+        answers = [one.result() for one in waiting]
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "queue_purged")}
+        assert all("Retry-After" in answer.headers for answer in answers)
+        assert purged > 0
+    finally:
+        hub.parts["predict"].start()
+    assert hub.call("POST", "/model/digits/predict", json=body).status_code == 200
+
+
+def test_purging_a_jobs_queue_cancels_what_waits(hub: Any, digits: Any, published: str) -> None:
+    hub.parts["jobs"].stop()
+    try:
+        body = {"input": digits.rows[0].tolist()}
+        places = [
+            hub.call("POST", "/model/digits/predict", json=body, headers=ASYNC).headers["Location"]
+            for _ in range(3)
+        ]
+        hub.wait_until(lambda: queue(hub, JOBS)["ready"] > 0, "waiting work")
+        assert queue(hub, JOBS)["oldest_age"] > 0
+        with Client(hub.url) as client:
+            done = client.purge(JOBS)
+        assert (done.queue, done.canceled) == (JOBS, 3)
+        assert done.messages > 0
+        assert {hub.call("GET", place).json()["status"] for place in places} == {"canceled"}
+        hub.wait_until(lambda: queue(hub, JOBS)["ready"] == 0, "an empty queue")
+        assert queue(hub, JOBS)["oldest_age"] == 0
+    finally:
+        hub.parts["jobs"].start()
+
+
+def test_the_client_reads_what_the_calls_say(hub: Any) -> None:
+    hub.wait_until(lambda: kinds(hub) == ["jobs", "predict"], "both workers")
+    with Client(hub.url) as client:
+        assert DEAD in {item.name for item in client.queues()}
+        assert {item.kind for item in client.workers()} == {"predict", "jobs"}
+        assert client.backends()[0].workers == {"predict": 1, "jobs": 1}
