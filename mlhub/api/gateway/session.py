@@ -112,8 +112,6 @@ class Session:
             content_type=topology.CONTENT_TYPE,
             content_encoding="binary",
             delivery_mode=topology.TRANSIENT if for_reply else topology.PERSISTENT,
-            # How long it has waited is told from it.
-            timestamp=int(time.time()),
             application_headers=topology.task_headers(message.id, message.task, message.expires_in),
             **properties,
         )
