@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 import requests
 
-from mlhub.client import arrays, bundle
+from mlhub.client import arrays, bulk, bundle
 from mlhub.client.address import (
     base_url,
     model_path,
@@ -21,7 +21,7 @@ from mlhub.client.address import (
 )
 from mlhub.client.bundle import Progress
 from mlhub.client.errors import HubError
-from mlhub.client.job import Job
+from mlhub.client.job import Job, succeeded
 from mlhub.client.operations import Operations
 from mlhub.client.records import Answer, Model, Pools, Prediction, Status, Version, read
 from mlhub.client.transport import Repeat, Transport
@@ -276,6 +276,74 @@ class Client(Operations):
         response = self._http.call("POST", address, params=parameters, data=body, headers=headers)
         return Job(self, read(response, Prediction).id)
 
+    def submit_file(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        version: str | None = None,
+        *,
+        output: str | None = None,
+        webhook: str | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Have the rows of a file predicted, up to gigabytes of them, and return when all of it is sent.
+
+        `Job.follow` tells how many rows are done, and `Job.save` writes what comes out.
+
+        Args:
+            name: of the model.
+            path: ends in `.npy` (one array, rows first), `.csv` (a row of numbers on each line), or `.ndjson`
+                or `.jsonl` (a row as JSON on each line).
+            version: the latest one unless given.
+            output: name of the output to give; the model's default unless given.
+            webhook: address that the hub calls when it has ended.
+            progress: called with the bytes sent and all there are.
+
+        Raises:
+            HubError: the hub refused it: the model takes no such rows, for instance.
+            OSError: the file cannot be read.
+        """
+        wishes = {"outputs": output, "webhook": webhook}
+        return Job(self, bulk.send(self._http, name, Path(path), version, wishes, progress).id)
+
+    def predict_file(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        version: str | None = None,
+        *,
+        output: str | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Predict all rows of a file, and write what comes out to another one.
+
+        Args:
+            name: of the model.
+            path: as in `submit_file`.
+            target: the file to write, with an ending of the same kinds, which tells its form.
+            version: the latest one unless given.
+            output: name of the output to give; the model's default unless given.
+            progress: called with the rows that are done and all there are.
+
+        Raises:
+            HubError: the hub refused it, or the prediction failed (`prediction_failed`).
+            OSError: a file cannot be read or written.
+        """
+        bulk.media_type(Path(target))
+        job = self.submit_file(name, path, version, output=output)
+        succeeded(job.follow(progress))
+        return job.save(target)
+
+    def save_output(self, identity: str, path: Path, progress: Progress | None) -> Path:
+        """Write the output of a file's prediction to a file; `Job.save` is the short way."""
+        address = prediction_path(identity, "output")
+        return bundle.save(self._fetch(address, bulk.media_type(path)), path, progress)
+
+    def output_lines(self, identity: str) -> Iterator[str]:
+        """Yield the output of a file's prediction as JSON, row by row; `Job.lines` is the short way."""
+        return bulk.lines(self._fetch(prediction_path(identity, "output"), bulk.JSON_LINES)({}))
+
     def job(self, identity: str) -> Job:
         """Return a prediction that was submitted before, here or elsewhere; the hub is not asked yet."""
         return Job(self, identity)
@@ -322,10 +390,10 @@ class Client(Operations):
             return False
         return True
 
-    def _fetch(self, address: str) -> bundle.Fetch:
+    def _fetch(self, address: str, accept: str = "*/*") -> bundle.Fetch:
         """Return what asks for a download, or with further headers for a part of it."""
         # Compressed on the way, the bytes would not be those that were uploaded.
-        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        headers = {"Accept-Encoding": "identity", "Accept": accept}
 
         def fetch(further: dict[str, str]) -> requests.Response:
             return self._http.call("GET", address, repeat=Repeat.SAFE, stream=True, headers=headers | further)

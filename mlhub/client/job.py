@@ -1,10 +1,14 @@
 """A prediction that is made while its client does something else."""
 
 import math
+import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mlhub.client.arrays import array_of, named_outputs
+from mlhub.client.bundle import Progress
 from mlhub.client.errors import HubError
 from mlhub.client.records import Prediction
 from mlhub.common.tensor import Array
@@ -12,6 +16,9 @@ from mlhub.common.tensor import Array
 if TYPE_CHECKING:
     from mlhub.client.client import Client
 
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.5
+"""Seconds between two looks at a prediction that is followed."""
 _WAIT: Final = 30.0
 """Seconds the hub is asked to hold back its answer; then it is asked again."""
 
@@ -54,6 +61,48 @@ class Job:
             f"The prediction {self.id} has not ended within {timeout:g} seconds; it is {record.status}.",
             code="deadline_exceeded",
         )
+
+    def follow(self, progress: Progress | None = None, timeout: float | None = None) -> Prediction:
+        """Return its record once it has ended; tell meanwhile how many rows are done, of a file's prediction.
+
+        Args:
+            progress: called with the rows that are done and all there are.
+            timeout: seconds after which to return it as it is.
+        """
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        pause = _FIRST_PAUSE
+        while True:
+            record = self.record()
+            if progress is not None and record.progress is not None:
+                progress(record.progress.done, record.progress.total)
+            if record.ended or time.monotonic() >= deadline:
+                return record
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def save(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
+        """Write the output of a file's prediction to a file, in the form that its ending tells; return it.
+
+        The file appears only when all of it is there. When the connection breaks, only the rest is asked for
+        again where the form allows it.
+
+        Args:
+            path: ends in `.npy`, `.csv`, `.ndjson` or `.jsonl`.
+            progress: called with the bytes received and all there are (`None` where that is unknown).
+
+        Raises:
+            HubError: it has no output, or not yet (status 409); or it did not arrive as a whole.
+            OSError: the file cannot be written.
+        """
+        return self._client.save_output(self.id, Path(path), progress)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the output of a file's prediction as JSON, row by row.
+
+        Raises:
+            HubError: it has no output, or not yet (status 409), or the connection broke.
+        """
+        return self._client.output_lines(self.id)
 
     def result(self, timeout: float | None = None) -> Array:
         """Return its output as an array, once it is there.

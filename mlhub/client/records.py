@@ -117,6 +117,14 @@ class Webhook(msgspec.Struct, frozen=True):
     """Calls so far, oldest first."""
 
 
+class Rows(msgspec.Struct, frozen=True):
+    """How far the prediction of a file is."""
+
+    done: int
+    """Rows whose output is there."""
+    total: int
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """An asynchronous prediction."""
 
@@ -136,6 +144,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     metrics: Metrics = Metrics()
+    progress: Rows | None = None
+    """Of the prediction of a file, whose output is a file as well."""
     webhook: Webhook | None = None
 
     @property

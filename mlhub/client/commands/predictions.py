@@ -30,7 +30,7 @@ def predict(  # noqa: PLR0913 - each is an option of the command
             "-f",
             exists=True,
             dir_okay=False,
-            help="Read the rows from this .npy, .csv or .json file.",
+            help="Read the rows from this .npy, .csv, .ndjson or .json file.",
             show_default=False,
         ),
     ] = None,
@@ -59,15 +59,20 @@ def predict(  # noqa: PLR0913 - each is an option of the command
     as_json: options.Json = False,
 ) -> None:
     """Predict with a model: one line of output for each row."""
-    from mlhub.client.commands import rowfiles  # noqa: PLC0415 - `mlhub --help` is quick without
+    from mlhub.client.commands import bulk, rowfiles  # noqa: PLC0415 - `mlhub --help` is quick without
 
     if (rows is None) == (file is None):
         raise typer.BadParameter("Give the rows either as an argument or with --file.")
-    if later and (output is not None or give):
-        raise typer.BadParameter("--async takes neither --output nor --give; `mlhub job ID --output` writes.")
-    if webhook is not None and not later:
-        raise typer.BadParameter("--webhook goes with --async.")
-    rowfiles.check_output(output)
+    is_large = bulk.is_large(file)
+    _check(output, give, webhook, later=later, is_large=is_large)
+    if file is not None and is_large:
+        with connect(url, token) as hub:
+            job = bulk.submit(hub, name, file, version, give or [], webhook)
+            if later:
+                bulk.tell(job, as_json=as_json)
+            else:
+                bulk.finish(job, output, wait)
+        return
     with connect(url, token) as hub:
         given = rowfiles.parse(rows) if rows is not None else rowfiles.load(file)
         if later:
@@ -99,11 +104,15 @@ def job(
     as_json: options.Json = False,
 ) -> None:
     """Show a submitted prediction; the exit code is 1 when it failed."""
-    from mlhub.client.commands import rowfiles, tables  # noqa: PLC0415
+    from mlhub.client.commands import bulk, rowfiles, tables  # noqa: PLC0415
     from mlhub.client.job import succeeded  # noqa: PLC0415
 
-    rowfiles.check_output(output)
     with connect(url, token) as hub:
+        if output is not None and hub.prediction(identity).progress is not None and not cancel:
+            bulk.check_target(output)
+            bulk.finish(hub.job(identity), output, wait)
+            return
+        rowfiles.check_output(output)
         found = hub.cancel(identity) if cancel else hub.job(identity).look(wait)
         if output is not None:
             note(f"Wrote {rowfiles.save(output, succeeded(found).output)} to {output}.")
@@ -131,6 +140,24 @@ def jobs(
     with connect(url, token) as hub:
         found = list(hub.predictions(model, status, limit))
     show(found, tables.predictions(found) if found else "No predictions.", as_json=as_json)
+
+
+def _check(
+    output: Path | None, give: list[str] | None, webhook: str | None, *, later: bool, is_large: bool
+) -> None:
+    """Refuse options that mean nothing together, before anything is done."""
+    from mlhub.client.commands import bulk, rowfiles  # noqa: PLC0415
+
+    if later and output is not None:
+        raise typer.BadParameter("--async takes no --output; `mlhub job ID --output` writes.")
+    if later and give and not is_large:
+        raise typer.BadParameter("--async takes --give only with a large file.")
+    if webhook is not None and not later:
+        raise typer.BadParameter("--webhook goes with --async.")
+    if is_large:
+        bulk.check_target(output, give or [])
+    else:
+        rowfiles.check_output(output)
 
 
 def _ask(

@@ -7,13 +7,27 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from mlhub.client.bundle import Progress as Callback
+
+
+class RateColumn(ProgressColumn):
+    """How many rows a second."""
+
+    def render(self, task: Task) -> Text:
+        """Write it."""
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:,.0f} rows/s")
 
 
 @contextmanager
@@ -43,3 +57,23 @@ def transfer(doing: str, then: str | None = None) -> Iterator[Callback | None]:
             bar.update(task, completed=done, total=total, description=f"{doing}, {over}" if over else doing)
 
         yield tell
+
+
+@contextmanager
+def rows(doing: str) -> Iterator[Callback | None]:
+    """Show a bar for rows on standard error; yield what to tell it, nothing when nobody looks."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

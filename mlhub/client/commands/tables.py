@@ -146,9 +146,13 @@ def prediction(item: records.Prediction) -> RenderableType:
         "submitted": ago(item.created_at),
         "waited": "" if metrics.queue_time is None else duration(metrics.queue_time),
         "took": "" if metrics.predict_time is None else duration(metrics.predict_time),
+        "rows": "" if item.progress is None else _rows(item.progress),
         "reason": item.error,
         "webhook": _webhook(item.webhook),
     }
+    if item.progress is not None:
+        hint = _text(f"mlhub job {item.id} --output FILE writes its output")
+        return Group(head, _facts(facts), *([hint] if item.status == "succeeded" else []))
     if item.status != "succeeded":
         return Group(head, _facts(facts))
     output = list(lines(item.output, item.labels))
@@ -176,6 +180,10 @@ def _webhook(item: records.Webhook | None) -> str | None:
     last = item.deliveries[-1]
     said = "delivered" if last.error is None else f"{len(item.deliveries)} calls failed; {last.error}"
     return f"{item.url} ({said})"
+
+
+def _rows(progress: records.Rows) -> str:
+    return f"{progress.done:,} of {progress.total:,} ({progress.done / progress.total:.0%})"
 
 
 def _facts(facts: dict[str, str | None]) -> Table:
