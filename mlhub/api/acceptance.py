@@ -10,18 +10,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from mlhub.common.errors import MLHubError
-from mlhub.common.prediction import Prediction
+from mlhub.common.prediction import Prediction, group_of
 
-_MOST: Final = 16
-"""Predictions in a group, and so ids in a message: a worker does them one after the other, and RabbitMQ takes
-a message away from a worker that holds it for half an hour."""
-_LARGEST: Final = 8 * 1024 * 1024
-"""Bytes of inputs in a group of more than one."""
+_MOST: Final = 64
+"""Predictions that are kept and announced together: a worker does them in one call, and while it does others
+wait for it."""
+_LARGEST: Final = 4 * 1024 * 1024
+"""Bytes of their inputs, unless it is one: a database keeps 16 MiB in a document."""
 
 Keep = Callable[[Sequence[Prediction]], Sequence[Prediction | MLHubError]]
-"""Writes a group, in a thread; returns what is kept for each, or why it is not."""
+"""Writes a group, in a thread; returns for each what is kept, by the name that it has then, or an error."""
 Announce = Callable[[Sequence[str], str], Awaitable[object]]
-"""Tells the job pool of a backend (second) to look at some predictions (first)."""
+"""Tells the job pool of a backend (second) to look at some groups of predictions (first)."""
 
 
 class Waiter:
@@ -103,12 +103,14 @@ class Acceptance:
         self._start(self._announce_group(group, kept))
 
     async def _announce_group(self, group: Sequence[Waiter], kept: Sequence[Prediction | MLHubError]) -> None:
-        new: dict[str, list[str]] = {}
-        for waiter, one in zip(group, kept, strict=True):
-            if one is waiter.prediction:
-                new.setdefault(waiter.prediction.backend, []).append(waiter.prediction.id)
+        # Those kept have the name of one of them; others were kept before, under the same key.
+        own = {waiter.prediction.id for waiter in group}
+        new: dict[str, dict[str, None]] = {}
+        for one in kept:
+            if isinstance(one, Prediction) and (name := group_of(one.id)) in own:
+                new.setdefault(one.backend, {})[name] = None
         try:
-            await asyncio.gather(*(self._announce(ids, backend) for backend, ids in new.items()))
+            await asyncio.gather(*(self._announce(list(names), backend) for backend, names in new.items()))
         finally:
             # They are kept, so they are accepted; a message that is lost is sent again.
             for waiter, one in zip(group, kept, strict=True):

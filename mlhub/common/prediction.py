@@ -54,18 +54,18 @@ class BulkProgress(msgspec.Struct, frozen=True):
     """Rows whose output is there."""
 
 
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One asynchronous prediction."""
 
     id: str
-    """Sortable by time of creation."""
+    """Sortable by time of creation; the name of its group, and of several in one group the place there."""
     model: str
     version: str
     backend: str
     deployment: str
     """Name under which the model server has the version."""
-    inputs: tuple[Tensor, ...]
-    """What to predict from, rows first."""
+    inputs: tuple[Tensor, ...] = ()
+    """What to predict from, rows first; not kept once it is of no more use."""
     outputs: tuple[str, ...] = ()
     """Names of the outputs that were asked for; empty means the model's default."""
     single: bool = False
@@ -77,6 +77,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     status: PredictionStatus = PredictionStatus.STARTING
     result: tuple[Tensor, ...] = ()
     """The model's outputs, once succeeded."""
+    apart: bool = False
+    """Whether the outputs are too large to be kept with it, and so in a document of their own."""
     error: str | None = None
     """Why it failed, for the user."""
     created_at: datetime
@@ -88,6 +90,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """Until when one worker alone may work on it, UTC."""
     attempts: int = 0
     """How often a worker began."""
+    tries: int = 0
+    """How often a worker began it by itself, after one died on its group."""
+    dead: bool = False
+    """Whether it failed because no worker could end it; such work may be taken up once more."""
     published_at: datetime | None = None
     """When its message was last put on the queue, UTC."""
     key: str | None = None
@@ -98,3 +104,15 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of what was ordered under that key."""
     webhook: Webhook | None = None
     """Whom to call when it has ended."""
+    owner: str = ""
+    """Who ordered it, as far as the hub knows; work of several is served in turn."""
+
+    @property
+    def lane(self) -> str:
+        """What it stands in line with: work for the same model, from the same side."""
+        return f"{self.backend}/{self.model}/{self.owner}"
+
+
+def group_of(identity: str) -> str:
+    """Name the group of a prediction: what is kept and worked on together with it."""
+    return identity.partition("-")[0]

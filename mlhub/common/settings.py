@@ -147,13 +147,13 @@ class Settings(BaseSettings):
     """Seconds a client waits for a prediction unless it says otherwise."""
     max_wait: Seconds = 300.0
     """Most seconds a client may ask to wait."""
-    lease: Seconds = 300.0
-    """Seconds a job may work on a record before another may take it over."""
+    lease: Seconds = 15.0
+    """Seconds after which asynchronous predictions whose worker shows no sign of life are taken over."""
     claim: Seconds = 30.0
     """Seconds after which a validation or removal whose worker shows no sign of life is taken over."""
     step_timeout: Seconds = 300.0
     """Seconds one step of validation may take; calls to model servers have limits of their own besides."""
-    job_attempts: Count = 4
+    job_attempts: Count = 8
     """How often a job is tried before its record fails."""
     sweep_interval: Seconds = 15.0
     """Seconds between two looks for records whose message was lost."""

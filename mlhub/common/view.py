@@ -13,7 +13,7 @@ def prediction(item: Prediction) -> dict[str, Any]:
     """Show an asynchronous prediction."""
     outputs = {output.name: tensor.decode(output) for output in item.result}
     shown = None
-    if item.status is PredictionStatus.SUCCEEDED and item.bulk is None:
+    if item.status is PredictionStatus.SUCCEEDED and item.bulk is None and not _is_omitted(item):
         shown = oip_outputs(item.result) if item.protocol == "oip" else plain(outputs, single=item.single)
     address = f"/predictions/{item.id}"
     body: dict[str, Any] = {
@@ -30,6 +30,9 @@ def prediction(item: Prediction) -> dict[str, Any]:
         "metrics": {"queue_time": _queue_time(item), "predict_time": item.predict_time},
         "urls": {"get": address, "cancel": f"{address}/cancel", "events": f"{address}/events"},
     }
+    if _is_omitted(item):
+        # In lists; the prediction's own address has it.
+        body["output_omitted"] = True
     if item.webhook is not None:
         body["webhook"] = {"url": item.webhook.url, "deliveries": item.webhook.deliveries}
     if item.bulk is not None:
@@ -38,6 +41,10 @@ def prediction(item: Prediction) -> dict[str, Any]:
         return body
     named = labels(outputs, item.labels, single=item.single)
     return body if named is None else body | {"labels": named}
+
+
+def _is_omitted(item: Prediction) -> bool:
+    return item.apart and not item.result
 
 
 def plain(outputs: dict[str, Array], *, single: bool) -> Any:

@@ -9,17 +9,18 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+import msgspec
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from mlhub.common.bulk import Bulk, Chunk, Part
 from mlhub.common.errors import NotFoundError
-from mlhub.common.prediction import ENDED, PredictionStatus
+from mlhub.common.prediction import Prediction, PredictionStatus
 from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
+from mlhub.storage.predictions import PredictionStore
 
 _AT_ONCE: Final = 500
 """Documents read at once."""
-_OPEN: Final = [status for status in PredictionStatus if status not in ENDED]
 
 
 class BulkStore:
@@ -28,7 +29,8 @@ class BulkStore:
     def __init__(self, database: Database[Document]) -> None:
         self._bulks = database["bulks"]
         self._parts = database["bulk_parts"]
-        self._predictions = database["predictions"]
+        # It keeps none here.
+        self._predictions = PredictionStore(database, timedelta())
 
     @translated()
     def create_indexes(self) -> None:
@@ -63,22 +65,23 @@ class BulkStore:
     @translated()
     def begin(self, identity: str) -> bool:
         """Note that work on a prediction begins; false when it has ended, or is gone."""
-        document = self._predictions.find_one({"_id": identity}, {"status": 1})
-        if document is None or document["status"] not in _OPEN:
+        try:
+            return self._predictions.begin(identity)
+        except NotFoundError:
             return False
-        if document["status"] == PredictionStatus.STARTING:
-            values = {"status": PredictionStatus.PROCESSING, "started_at": now()}
-            compare_and_set(
-                self._predictions, identity, {"status": PredictionStatus.STARTING}, {"$set": values}
-            )
-        return True
 
     @translated()
     def tell(self, identity: str, done: int) -> bool:
         """Show how many rows of a prediction are done; false when it has ended, or is gone."""
-        # Of two that tell at once, the one that knows less may come last.
-        change = {"$max": {"bulk.done": done}}
-        return compare_and_set(self._predictions, identity, {"status": {"$in": _OPEN}}, change)
+
+        def told(prediction: Prediction) -> Prediction | None:
+            if prediction.bulk is None:
+                return None
+            # Of two that tell at once, the one that knows less may come last.
+            progress = msgspec.structs.replace(prediction.bulk, done=max(done, prediction.bulk.done))
+            return msgspec.structs.replace(prediction, bulk=progress)
+
+        return self._predictions.amend(identity, told)
 
     def take(self, identity: str, turn: str, lease: timedelta) -> tuple[Bulk, Chunk] | None:
         """Begin a chunk; nothing when there is none for this turn."""
@@ -119,8 +122,10 @@ class BulkStore:
     @translated()
     def status(self, identity: str) -> PredictionStatus | None:
         """Return where the prediction stands; nothing when it is gone, or was never there."""
-        document = self._predictions.find_one({"_id": identity}, {"status": 1})
-        return None if document is None else PredictionStatus(document["status"])
+        try:
+            return self._predictions.get(identity).status
+        except NotFoundError:
+            return None
 
     @translated()
     def parts(self, identity: str) -> list[Part]:

@@ -9,8 +9,8 @@ from pymongo.database import Database
 
 from mlhub.common.prediction import Prediction
 from mlhub.common.webhook import Delivery
-from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
-from mlhub.storage.predictions import WEBHOOK_DUE
+from mlhub.storage.database import Document, compare_and_set, now, to_document, translated
+from mlhub.storage.groups import WEBHOOK_DUE, group_in, whole
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -26,6 +26,7 @@ class WebhookStore:
 
     def __init__(self, database: Database[Document]) -> None:
         self._predictions = database["predictions"]
+        self._results = database["prediction_results"]
 
     @translated()
     def create_indexes(self) -> None:
@@ -61,8 +62,10 @@ class WebhookStore:
         change: Document = {"$set": {WEBHOOK_DUE: until}, "$inc": {"webhook.attempts": 1}}
         if not compare_and_set(self._predictions, due.prediction, {WEBHOOK_DUE: due.since}, change):
             return None
-        document = self._predictions.find_one({"_id": due.prediction}, {"inputs": 0})
-        return None if document is None else (to_record({"inputs": [], **document}, Prediction), until)
+        document = self._predictions.find_one({"_id": due.prediction}, {"items.inputs": 0})
+        if document is None:
+            return None
+        return whole(group_in(document).predictions[0], self._results), until
 
     @translated()
     def record(self, prediction: str, held: datetime, delivery: Delivery, again: datetime | None) -> None:

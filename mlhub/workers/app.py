@@ -27,6 +27,7 @@ from mlhub.storage.stores import create_bundle_store
 from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
 from mlhub.storage.webhooks import WebhookStore
+from mlhub.storage.work import WorkStore
 from mlhub.workers import strategy, tasks, transport
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
@@ -35,6 +36,7 @@ from mlhub.workers.bulk import BulkJob
 from mlhub.workers.bulksweeper import BulkSweeper
 from mlhub.workers.bundle.archive import UnpackLimits
 from mlhub.workers.consumer import DeadLetters, QueueConsumer
+from mlhub.workers.dispatcher import Dispatcher
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.reconciler import Reconciler
 from mlhub.workers.records import Records
@@ -85,6 +87,8 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
 def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAdapter) -> None:
     pickles = settings.backends[backend].allow_pickles
     database = connect(settings.mongodb_url, settings.database)
+    keep = timedelta(seconds=settings.prediction_ttl)
+    leases = LeaseStore(database)
     models = ModelStore(database)
     versions = VersionStore(database)
     bundles = create_bundle_store(settings)
@@ -92,7 +96,8 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
     cards = CardStore(database)
     records = Records(
         versions=versions,
-        predictions=PredictionStore(database, timedelta(seconds=settings.prediction_ttl)),
+        predictions=PredictionStore(database, keep),
+        work=WorkStore(database, keep),
         catalogue=Catalogue(models, versions, shelf, cards),
         shelf=shelf,
         uploads=UploadStore(database, shelf),
@@ -114,7 +119,13 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
     bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn)
     tasks.register_jobs(
         app,
-        PredictionJob(records.predictions, adapter, policy, settings.max_prediction_bytes),
+        PredictionJob(
+            records.work,
+            adapter,
+            policy,
+            settings.max_prediction_bytes,
+            settings.backends[backend].batch_rows,
+        ),
         bulk_job,
         ValidationJob(records, models, adapter, claims, rules),
         RemovalJob(records, adapter, claims),
@@ -129,12 +140,11 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         rules.work,
         bulk_sweeper.sweep,
     )
-    reconciler = Reconciler(
-        backend, records, adapter, LeaseStore(database), rules, settings.reconcile_interval
-    )
+    reconciler = Reconciler(backend, records, adapter, leases, rules, settings.reconcile_interval)
+    dispatcher = Dispatcher(records.work, leases, publish, waiting, policy.lease)
     webhooks = _deliverer(settings, WebhookStore(database))
     # Weak references would let the threads go at once; the closures live as long as the process.
-    for thread in (sweeper, reconciler, *([webhooks] if webhooks else [])):
+    for thread in (sweeper, reconciler, dispatcher, *([webhooks] if webhooks else [])):
         worker_ready.connect(lambda thread=thread, **_: thread.start(), weak=False)
         worker_shutdown.connect(lambda thread=thread, **_: thread.stop(), weak=False)
 
@@ -149,7 +159,7 @@ def _deliverer(settings: Settings, webhooks: WebhookStore) -> Deliverer | None:
 
 
 def _publisher(app: Celery) -> Publish:
-    def publish(task: str, record: str, backend: str) -> None:
+    def publish(task: str, record: str | list[str], backend: str) -> None:
         try:
             app.send_task(
                 task, (record,), queue=topology.jobs_queue(backend), ignore_result=True, retry=False

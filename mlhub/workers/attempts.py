@@ -36,13 +36,21 @@ PASSING: Final = (
 """Errors that lie in the state of the hub, not in the work: the same job may succeed later."""
 
 
+_DEADLY: Final = 3
+"""How often a worker may begin a single piece of work and not come back from it."""
+_FIRST_PAUSE: Final = 1.0
+_GROWTH: Final = 3.0
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds before a second try, how much longer before each further one, and before any at most."""
+
+
 class AttemptPolicy(msgspec.Struct, frozen=True):
-    """Decides whether a failed job is tried again."""
+    """Decides whether, and after what time, a failed job is tried again."""
 
     limit: int
     """How often a job is tried at most."""
     lease: timedelta
-    """How long one try may take before another worker may begin the next."""
+    """How long a worker may show no sign of life before another one may take its job over."""
 
     def again(self, attempts: int, error: MLHubError) -> bool:
         """Tell whether a job that failed with `error` at its `attempts`-th try gets another one."""
@@ -51,6 +59,14 @@ class AttemptPolicy(msgspec.Struct, frozen=True):
     def exhausted(self, attempts: int) -> bool:
         """Tell whether a job was begun more often than it may be: its workers died on it."""
         return attempts > self.limit
+
+    def deadly(self, tries: int) -> bool:
+        """Tell whether a piece of work has ended as many workers as it may."""
+        return tries >= _DEADLY
+
+    def pause(self, attempts: int) -> timedelta:
+        """Return the time between the `attempts`-th try and the next: longer each time."""
+        return timedelta(seconds=min(_FIRST_PAUSE * _GROWTH ** (attempts - 1), _LONGEST_PAUSE))
 
 
 def attempt(work: Callable[[], T]) -> T:

@@ -1,70 +1,189 @@
-"""The job of an asynchronous prediction: claim, predict, record."""
+"""The job of asynchronous predictions: claim groups of them, predict them together, record them together."""
 
 import logging
+import secrets
 import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 import msgspec
 
 from mlhub.common.errors import MLHubError, TooLargeError
-from mlhub.common.prediction import Prediction, PredictionStatus
+from mlhub.common.prediction import Prediction, PredictionStatus, group_of
 from mlhub.common.tensor import Tensor
-from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.database import now
+from mlhub.storage.groups import Group
+from mlhub.storage.work import Claim, WorkStore
 from mlhub.workers.adapters.base import BackendAdapter
-from mlhub.workers.attempts import AttemptPolicy, attempt
+from mlhub.workers.attempts import PASSING, AttemptPolicy, SurpriseError, attempt
+from mlhub.workers.lease import renewed
+from mlhub.workers.stacking import Outcome, Stacker
 
 _LOG = logging.getLogger(__name__)
+
+_BUDGET: Final = 600.0
+"""Seconds after which the rest of a message is left to the next: RabbitMQ takes a message away from a worker
+that holds it for half an hour."""
+_FLUSH: Final = 2.0
+"""Seconds that outcomes may wait for others to be recorded with."""
 
 
 class PredictionJob:
     """Works off asynchronous predictions of one backend."""
 
     def __init__(
-        self, predictions: PredictionStore, adapter: BackendAdapter, policy: AttemptPolicy, max_bytes: int
+        self, work: WorkStore, adapter: BackendAdapter, policy: AttemptPolicy, max_bytes: int, batch_rows: int
     ) -> None:
-        self._predictions = predictions
-        self._adapter = adapter
+        self._work = work
+        self._stacker = Stacker(adapter, batch_rows)
         self._policy = policy
         self._max_bytes = max_bytes
 
-    def run(self, identities: str | list[str]) -> None:
-        """Work off the predictions that a message names."""
-        for identity in [identities] if isinstance(identities, str) else identities:
-            self._run(identity)
+    def run(self, identities: str | Sequence[str], *, redelivered: bool = False) -> bool:
+        """Work off the groups that a message names; one that was delivered before does not run twice.
 
-    def _run(self, identity: str) -> None:
-        """Predict unless another worker does, or it has ended: a redelivered message does not run twice."""
-        prediction = self._predictions.claim(identity, self._policy.lease)
-        if prediction is None:
-            _LOG.info("prediction %s is in other hands or has ended", identity)
-            return
-        if self._policy.exhausted(prediction.attempts):
-            self._fail(identity, "Its workers died on it again and again, so it is not tried any more.")
-            return
-        started = time.perf_counter()
+        Args:
+            identities: names of groups, or of predictions in them.
+            redelivered: whether the broker knows that the worker which had the message is gone.
+
+        Returns:
+            Whether all went as it should; otherwise some predictions were given up.
+        """
+        given = [identities] if isinstance(identities, str) else identities
+        names = list(dict.fromkeys(group_of(identity) for identity in given))
+        claims = self._work.claim(names, secrets.token_hex(8), self._policy.lease, orphaned=redelivered)
+        if not claims:
+            _LOG.info("%d groups of predictions are in other hands or have ended", len(names))
+            return True
+        run = _Run(self._work, self._stacker, self._policy, self._max_bytes)
+        holder = claims[0].group.holder
+        held = [claim.group.id for claim in claims]
+        with renewed(lambda: self._work.renew(held, holder, self._policy.lease), self._policy.lease):
+            run.together([claim.group for claim in claims if not claim.orphaned])
+            for claim in claims:
+                if claim.orphaned:
+                    run.singly(claim)
+        return not run.gave_up
+
+
+class _Run:
+    """What is done with the groups of one message."""
+
+    def __init__(self, work: WorkStore, stacker: Stacker, policy: AttemptPolicy, max_bytes: int) -> None:
+        self._work = work
+        self._stacker = stacker
+        self._policy = policy
+        self._max_bytes = max_bytes
+        self._until = time.monotonic() + _BUDGET
+        self.gave_up = False
+        """Whether a prediction failed that could be taken up once more."""
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._until
+
+    def together(self, groups: Sequence[Group]) -> None:
+        """Predict groups that no worker died on, with as few calls and writes as possible."""
+        current: dict[str, Group | None] = {group.id: group for group in groups}
+        done: list[Prediction] = []
+        again: set[str] = set()
+        flushed = time.monotonic()
+        for batch in self._stacker.batches([item for group in groups for item in group.open]):
+            if self._is_late:
+                again |= {group_of(item.id) for item in batch}
+                continue
+            for item, outcome in zip(batch, self._predict(batch), strict=True):
+                ended = self._ended(item, outcome)
+                if ended is None:
+                    again.add(group_of(item.id))
+                else:
+                    done.append(ended)
+            if time.monotonic() - flushed > _FLUSH:
+                self._record(current, done)
+                flushed = time.monotonic()
+        self._record(current, done)
+        for group in groups:
+            if group.id in again:
+                self._give_back(group)
+
+    def _predict(self, batch: Sequence[Prediction]) -> Sequence[Outcome]:
         try:
-            outputs = attempt(lambda: self._predict(prediction))
+            return attempt(lambda: self._stacker.predict(batch))
+        except SurpriseError as error:
+            if len(batch) == 1:
+                return [Outcome(error=error)]
+            # One of them may be to blame.
+            return [outcome for item in batch for outcome in self._predict([item])]
         except MLHubError as error:
-            if self._policy.again(prediction.attempts, error):
-                _LOG.warning("prediction %s will be tried again: %s", identity, error)
-                self._predictions.release(identity)
-            else:
-                self._fail(identity, error.detail)
-            return
-        self._predictions.end(
-            identity,
-            PredictionStatus.SUCCEEDED,
-            result=msgspec.to_builtins(outputs, builtin_types=(bytes,)),
-            predict_time=time.perf_counter() - started,
+            return [Outcome(error=error)] * len(batch)
+
+    def _record(self, current: dict[str, Group | None], done: list[Prediction]) -> None:
+        by_group: dict[str, list[Prediction]] = {}
+        for item in done:
+            by_group.setdefault(group_of(item.id), []).append(item)
+        done.clear()
+        work = [(group, items) for name, items in by_group.items() if (group := current[name]) is not None]
+        if work:
+            for (group, _), later in zip(work, self._work.record(work), strict=True):
+                current[group.id] = later
+
+    def singly(self, claim: Claim) -> None:
+        """Predict a group that a worker died on one by one, those last that were begun most often."""
+        group: Group | None = claim.group
+        unexplained = claim.group.attempts - sum(item.tries for item in claim.group.predictions)
+        again = False
+        for item in sorted(claim.group.open, key=lambda item: item.tries):
+            if group is None:
+                return
+            if self._is_late:
+                again = True
+                break
+            if self._policy.deadly(item.tries) or self._policy.exhausted(unexplained):
+                reason = "Its workers died on it again and again, so it is not tried any more."
+                group = self._note(group, self._failed(item, reason, dead=True))
+                continue
+            # Noted before it is begun, since a worker that it kills cannot tell.
+            begun = msgspec.structs.replace(item, tries=item.tries + 1)
+            group = self._note(group, begun)
+            if group is None:
+                return
+            (outcome,) = self._predict([begun])
+            ended = self._ended(begun, outcome)
+            again = again or ended is None
+            group = self._note(group, item if ended is None else ended)
+        if again and group is not None:
+            self._give_back(group)
+
+    def _note(self, group: Group, changed: Prediction) -> Group | None:
+        return self._work.record([(group, [changed])])[0]
+
+    def _give_back(self, group: Group) -> None:
+        """Have what is left of a group taken up again, by whoever comes to it."""
+        pause = timedelta() if self._is_late else self._policy.pause(group.attempts)
+        self._work.release([group.id], group.holder, pause)
+
+    def _ended(self, item: Prediction, outcome: Outcome) -> Prediction | None:
+        """Return the prediction with its end, or nothing when it is to be tried again."""
+        error = outcome.error
+        if error is None and sum(len(output.data) for output in outcome.outputs) > self._max_bytes:
+            error = TooLargeError(f"The answer has more than {self._max_bytes} bytes; send fewer rows.")
+        if error is None:
+            return _succeeded(item, outcome.outputs, outcome.seconds)
+        if self._policy.again(item.attempts, error):
+            _LOG.warning("prediction %s will be tried again: %s", item.id, error)
+            return None
+        return self._failed(item, error.detail, dead=isinstance(error, PASSING))
+
+    def _failed(self, item: Prediction, reason: str, *, dead: bool) -> Prediction:
+        _LOG.warning("prediction %s failed: %s", item.id, reason)
+        self.gave_up = self.gave_up or dead
+        return msgspec.structs.replace(
+            item, status=PredictionStatus.FAILED, completed_at=now(), error=reason, dead=dead
         )
 
-    def _predict(self, prediction: Prediction) -> tuple[Tensor, ...]:
-        outputs = self._adapter.predict(
-            prediction.model, prediction.deployment, prediction.inputs, prediction.outputs
-        )
-        if sum(len(output.data) for output in outputs) > self._max_bytes:
-            raise TooLargeError(f"The answer has more than {self._max_bytes} bytes; send fewer rows.")
-        return outputs
 
-    def _fail(self, identity: str, reason: str) -> None:
-        _LOG.warning("prediction %s failed: %s", identity, reason)
-        self._predictions.end(identity, PredictionStatus.FAILED, error=reason)
+def _succeeded(item: Prediction, outputs: tuple[Tensor, ...], seconds: float) -> Prediction:
+    return msgspec.structs.replace(
+        item, status=PredictionStatus.SUCCEEDED, completed_at=now(), result=outputs, predict_time=seconds
+    )

@@ -9,6 +9,7 @@ from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
+from mlhub.storage.work import WorkStore
 
 
 class Records(msgspec.Struct, frozen=True):
@@ -16,6 +17,7 @@ class Records(msgspec.Struct, frozen=True):
 
     versions: VersionStore
     predictions: PredictionStore
+    work: WorkStore
     catalogue: Catalogue
     bundles: BundleStore
     shelf: BundleShelf

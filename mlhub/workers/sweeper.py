@@ -1,4 +1,4 @@
-"""The sweeper: finds records whose message was lost, and has their work begun again.
+"""The sweeper: finds versions whose message was lost, and has their work begun again.
 
 A record is kept before its message is sent, so a broker that loses messages, or a process that dies in
 between, loses no work. The sweeper may run in many processes: each record is taken by compare-and-set.
@@ -23,8 +23,8 @@ _LOG = logging.getLogger(__name__)
 _AT_ONCE: Final = 500
 """Records taken in one sweep."""
 
-Publish = Callable[[str, str, str], None]
-"""Sends the task (first) of a record (second) to the job pool of a backend (third)."""
+Publish = Callable[[str, str | list[str], str], None]
+"""Sends the task (first) of a record or some records (second) to the job pool of a backend (third)."""
 Waiting = Callable[[str], int]
 """Tells how many messages wait for the job pool of a backend."""
 
@@ -65,19 +65,12 @@ class Sweeper:
         """Republish what is lost; return how many records that were."""
         since = now() - timedelta(seconds=self._interval)
         versions = self._records.versions.unworked(since, _AT_ONCE)
-        predictions = self._records.predictions.unworked(since, _AT_ONCE)
         # Work in a queue is not lost, only waiting. A record is lost for certain when its queue is empty.
-        backends = {version.backend for version in versions if version.backend is not None} | {
-            item.backend for item in predictions
-        }
+        backends = {version.backend for version in versions if version.backend is not None}
         drained = {backend for backend in backends if self._waiting(backend) == 0}
         count = 0
         for version in versions:
             count += self._take_up(version, drained)
-        for prediction in predictions:
-            if prediction.backend in drained and self._records.predictions.mark_published(prediction):
-                self._publish(topology.JOB_PREDICT, prediction.id, prediction.backend)
-                count += 1
         count += self._sweep_bulks()
         self._records.uploads.sweep()
         self._records.shelf.sweep(self._grace)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import Reject
 
 from mlhub.common import topology
 from mlhub.common.batch import ENCODER, REQUEST, Probe
@@ -43,8 +44,11 @@ def register_jobs(
 ) -> None:
     """Add the tasks of a job pool; what they find is recorded in the database, not returned."""
 
-    def predict(identities: str | list[str]) -> None:
-        prediction.run(identities)
+    def predict(task: Any, identities: str | list[str]) -> None:
+        redelivered = bool(task.request.delivery_info.get("redelivered"))
+        if not prediction.run(identities, redelivered=redelivered):
+            # The broker keeps it with the dead letters, from where it may be taken up once more.
+            raise Reject("given up", requeue=False)
 
     def predict_bulk(turn: str) -> None:
         bulk.run(turn)
@@ -55,7 +59,7 @@ def register_jobs(
     def remove(deployment: str) -> None:
         removal.run(deployment)
 
-    app.task(predict, name=topology.JOB_PREDICT, shared=False, ignore_result=True)
+    app.task(predict, name=topology.JOB_PREDICT, bind=True, shared=False, ignore_result=True)
     app.task(predict_bulk, name=topology.JOB_BULK, shared=False, ignore_result=True)
     app.task(validate, name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
     app.task(remove, name=topology.JOB_REMOVE, shared=False, ignore_result=True)

@@ -113,10 +113,9 @@ class Gateway:
         """
         return await self._publish(task, record, backend)
 
-    async def publish_predictions(self, identities: Sequence[str], backend: str) -> bool:
-        """Tell a job pool to look at some asynchronous predictions, as `publish_job` does for one record."""
-        argument = identities[0] if len(identities) == 1 else list(identities)
-        return await self._publish(topology.JOB_PREDICT, argument, backend)
+    async def publish_predictions(self, names: Sequence[str], backend: str) -> bool:
+        """Tell a job pool to look at some groups of asynchronous predictions, as `publish_job` does."""
+        return await self._publish(topology.JOB_PREDICT, list(names), backend)
 
     async def _publish(self, task: str, argument: str | list[str], backend: str) -> bool:
         if not self.reachable:

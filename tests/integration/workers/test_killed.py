@@ -1,15 +1,18 @@
-"""Parts that are killed at any point of a validation: versions end by themselves, and nothing is left over.
+"""Parts that are killed at any point of a job: it ends by itself, and nothing is left over.
 
 A hub of its own, whose model server can be made to hold its answers.
 """
 
 import io
+import os
 import signal
 import socket
+import struct
 import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import msgspec
 import pymongo
 import pytest
 import requests
+from sklearn.linear_model import LinearRegression
 from sklearn.naive_bayes import GaussianNB
 from skops.io import dumps
 
@@ -27,6 +31,10 @@ PATIENCE = 150.0
 """Seconds that anything may take on a machine with much else to do."""
 FILES = 1500
 """Files of a bundle: enough for each step that looks at them to last a moment."""
+
+
+def unheeded(_body: bytes) -> None:
+    """Make nothing of a call."""
 
 
 class Server(ThreadingHTTPServer):
@@ -44,6 +52,8 @@ class Gate:
         """How the paths of calls end that are held back."""
         self.held = threading.Event()
         self._open = threading.Event()
+        self.seen: Callable[[bytes], None] = unheeded
+        """Is told the body of each call for a prediction, before it is passed on."""
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,6 +61,8 @@ class Gate:
 
             def forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.path.endswith("/infer"):
+                    gate.seen(body)
                 if gate.shut_for is not None and self.path.endswith(gate.shut_for):
                     gate.held.set()
                     gate._open.wait(60)
@@ -127,6 +139,36 @@ class Scene(msgspec.Struct, frozen=True):
         answer = self.hub.call("POST", f"/model/m/upload?version={version}", data=bundle(version))
         assert answer.status_code == 202, answer.text
 
+    def order(self, values: list[float]) -> list[str]:
+        """Order predictions at the same time, each of one row; return where they are."""
+
+        def ordered(value: float) -> str:
+            answer = self.hub.call(
+                "POST",
+                "/model/mirror/predict",
+                json={"input": [value]},
+                headers={"Prefer": "respond-async"},
+            )
+            assert answer.status_code == 202, answer.text
+            return str(answer.headers["Location"])
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(ordered, values))
+
+    def ended(self, places: list[str]) -> list[Any]:
+        """Wait until all predictions have ended, and return them."""
+        found: dict[str, Any] = {}
+
+        def all_ended() -> bool:
+            for place in set(places) - set(found):
+                shown = self.hub.call("GET", place).json()
+                if shown["status"] not in {"starting", "processing"}:
+                    found[place] = shown
+            return len(found) == len(places)
+
+        self.wait(all_ended, "the end of all predictions")
+        return [found[place] for place in places]
+
     def ends_ready(self, version: str) -> None:
         self.wait(lambda: self.state(version) == "ready", f"version {version} ready")
         answer = self.hub.call("POST", f"/model/m/predict?version={version}", json={"input": [1.0]})
@@ -152,6 +194,11 @@ def bundle(version: str) -> bytes:
     estimator = GaussianNB().fit([[0.0], [1.0]], [5, 5])
     files = {f"notes/{number}.txt": b"" for number in range(FILES)}
     files |= {"model.skops": dumps(estimator), "version.txt": version.encode()}
+    return packed(files)
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """Make a tar of files by name."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
         for name, content in files.items():
@@ -187,6 +234,7 @@ def scene(
         "MLHUB_RECONCILE_INTERVAL": "1",
         "MLHUB_UPLOAD_GRACE": "1",
         "MLHUB_CLAIM": "2",
+        "MLHUB_LEASE": "2",
         "MLHUB_JOB_ATTEMPTS": "50",
     }
     serve = ("serve", "sklearn", "--port", str(ports["server"]), "--repository", str(folder / "models"))
@@ -205,6 +253,8 @@ def scene(
             part.start()
         hub.wait_until_ready()
         assert hub.create("m", input_example=[0.5]).status_code == 201
+        mirror = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+        hub.publish("mirror", packed({"model.skops": dumps(mirror)}))
         yield Scene(hub, gate, client["validations"]["versions"], folder / "work", folder / "bundles")
     finally:
         gate.open()
@@ -289,3 +339,49 @@ def test_an_api_killed_in_the_middle_of_an_upload_leaves_nothing(scene: Scene) -
     scene.nothing_is_left_over()
     scene.begin("half")
     scene.ends_ready("half")
+
+
+def test_a_worker_killed_in_the_middle_of_a_group_leaves_it_to_the_next(scene: Scene) -> None:
+    worker = scene.hub.parts["jobs"]
+    values = [float(number) for number in range(40)]
+    scene.gate.shut("/infer")
+    places = scene.order(values)
+    assert scene.gate.held.wait(PATIENCE)
+    canceled = scene.hub.call("POST", f"{places[7]}/cancel")
+    assert canceled.status_code == 200
+    worker.stop(signal.SIGKILL)
+    scene.gate.open()
+    worker.start()
+    ended = scene.ended(places)
+    assert ended.pop(7)["status"] == "canceled"
+    values.pop(7)
+    assert [item["status"] for item in ended] == ["succeeded"] * len(values)
+    assert [item["output"] for item in ended] == pytest.approx(values)
+
+
+def test_a_row_that_kills_its_workers_fails_alone_in_the_end(scene: Scene) -> None:
+    worker = scene.hub.parts["jobs"]
+    poison = 123456789.0
+    dying = threading.Event()
+
+    def kill(body: bytes) -> None:
+        if struct.pack("<d", poison) in body:
+            os.kill(worker.pid, signal.SIGKILL)
+            dying.set()
+
+    def revived() -> bool:
+        if dying.is_set():
+            worker.stop(signal.SIGKILL)
+            dying.clear()
+            worker.start()
+        return bool(scene.hub.call("GET", places[2]).json()["status"] == "failed")
+
+    scene.gate.seen = kill
+    try:
+        places = scene.order([1.0, 2.0, poison, 4.0, 5.0])
+        scene.wait(revived, "the end of the row that kills")
+        ended = scene.ended(places)
+    finally:
+        scene.gate.seen = unheeded
+    assert "its workers died on it" in ended.pop(2)["error"].lower()
+    assert [item["output"] for item in ended] == pytest.approx([1.0, 2.0, 4.0, 5.0])

@@ -63,13 +63,13 @@ def test_what_comes_while_a_group_is_kept_goes_together() -> None:
     async def test(acceptance: Acceptance, store: Store) -> None:
         first = accepted(acceptance, prediction(0), prediction(1))
         await asyncio.to_thread(store.begun.acquire)
-        later = accepted(acceptance, *(prediction(number) for number in range(2, 40)))
+        later = accepted(acceptance, *(prediction(number) for number in range(2, 140)))
         store.may_end.release()
         assert [item.id for item in await first] == ["p0", "p1"]
         assert not later.done(), "it is not kept yet"
         store.may_end.release(3)
-        assert [item.id for item in await later] == [f"p{number}" for number in range(2, 40)]
-        assert [len(group) for group in store.groups] == [2, 16, 16, 6]
+        assert [item.id for item in await later] == [f"p{number}" for number in range(2, 140)]
+        assert [len(group) for group in store.groups] == [2, 64, 64, 10]
         assert store.messages == [(group, "b") for group in store.groups]
 
     run(test)

@@ -1,0 +1,181 @@
+"""The side of the job pools: groups of predictions are claimed, worked on under a lease, and recorded.
+
+A claim has a name, and what it records counts only while it is the last one. So a group that two workers have
+in hand, because one of them was thought to be dead, gets the results of one.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from pymongo import UpdateMany, UpdateOne
+from pymongo.database import Database
+
+from mlhub.common.prediction import ENDED, Prediction, PredictionStatus
+from mlhub.storage.database import Document, now, translated
+from mlhub.storage.groups import LARGE, LOST_AFTER, Group, changes_of, group_in
+
+_AT_ONCE = 500
+"""Groups that are looked at in one go."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A group that a worker has in hand."""
+
+    group: Group
+    orphaned: bool
+    """Whether the one that had it before did not give it back: it died, or is very slow."""
+
+
+class WorkStore:
+    """What job pools do with the predictions in the collection `predictions`."""
+
+    def __init__(self, database: Database[Document], keep: timedelta) -> None:
+        self._groups = database["predictions"]
+        self._results = database["prediction_results"]
+        self._keep = keep
+
+    @translated()
+    def claim(
+        self, names: Sequence[str], holder: str, lease: timedelta, *, orphaned: bool = False
+    ) -> list[Claim]:
+        """Take those of some groups to work on that are open, and that nobody else has in hand.
+
+        Args:
+            names: of the groups.
+            holder: a name that no other claim has.
+            lease: how long they are the holder's unless it is prolonged.
+            orphaned: whether the broker says that the worker which had them before is gone.
+        """
+        time = now()
+        documents = [
+            document
+            for document in self._groups.find(_these(names))
+            if "queue" in document and (orphaned or document["lease_until"] <= time)
+        ]
+        alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+        for document in documents:
+            begun = {*document["statuses"], PredictionStatus.PROCESSING} - {PredictionStatus.STARTING}
+            document["statuses"] = sorted(begun)
+            alike.setdefault((document["revision"], tuple(document["statuses"])), []).append(document["_id"])
+        taken: Document = {"holder": holder, "lease_until": time + lease, "started_at": time}
+        changes = [
+            UpdateMany(
+                {**_these(alike_names), "revision": revision},
+                {"$set": {**taken, "statuses": list(statuses)}, "$inc": {"attempts": 1, "revision": 1}},
+            )
+            for (revision, statuses), alike_names in alike.items()
+        ]
+        if not changes:
+            return []
+        if self._groups.bulk_write(changes, ordered=False).matched_count != len(documents):
+            # Somebody was faster with some of them.
+            found = self._groups.find({**_these([item["_id"] for item in documents])}, {"holder": 1})
+            mine = {item["_id"] for item in found if item["holder"] == holder}
+            documents = [document for document in documents if document["_id"] in mine]
+        return [
+            Claim(
+                group_in(
+                    {
+                        **document,
+                        **taken,
+                        "revision": document["revision"] + 1,
+                        "attempts": document["attempts"] + 1,
+                    }
+                ),
+                orphaned=document["holder"] != "",
+            )
+            for document in documents
+        ]
+
+    @translated()
+    def renew(self, names: Sequence[str], holder: str, lease: timedelta) -> bool:
+        """Prolong a claim on groups that are still open; tell whether it still is in force on one of them."""
+        held = {**_these(names), "holder": holder}
+        change = {"$set": {"lease_until": now() + lease}}
+        return self._groups.update_many(held, change).matched_count > 0
+
+    @translated()
+    def record(self, done: Sequence[tuple[Group, Sequence[Prediction]]]) -> list[Group | None]:
+        """Note what became of predictions of claimed groups, by as few writes as possible.
+
+        One that has ended meanwhile, as cancelled ones have, stays as it is.
+
+        Args:
+            done: groups as they were claimed or recorded last, each with some of its predictions, changed.
+
+        Returns:
+            Each group as it is now, or nothing for one that is in other hands.
+        """
+        kept = [(group, self._set_apart(changed)) for group, changed in done]
+        later = [group.replaced(changed) for group, changed in kept]
+        writes = [
+            UpdateOne(
+                {"_id": group.id, "revision": group.revision, "holder": group.holder}, changes_of(group)
+            )
+            for group in later
+        ]
+        if self._groups.bulk_write(writes, ordered=False).matched_count == len(writes):
+            return [msgspec.structs.replace(group, revision=group.revision + 1) for group in later]
+        return [self._merge(group, changed) for group, changed in kept]
+
+    def _merge(self, claimed: Group, changed: Sequence[Prediction]) -> Group | None:
+        """Record into a group that is not what it was when it was read."""
+        while True:
+            document = self._groups.find_one({"_id": claimed.id})
+            if document is None or document["holder"] != claimed.holder:
+                return None
+            group = group_in(document)
+            is_open = {item.id for item in group.open}
+            missing = [item for item in changed if item.id in is_open]
+            if not missing:
+                return group
+            later = group.replaced(missing)
+            held = {"_id": group.id, "revision": group.revision, "holder": group.holder}
+            if self._groups.update_one(held, changes_of(later)).matched_count == 1:
+                return msgspec.structs.replace(later, revision=group.revision + 1)
+
+    def _set_apart(self, changed: Sequence[Prediction]) -> list[Prediction]:
+        """Put large outputs into documents of their own, and leave out inputs that are of no more use."""
+        return [self._slimmed(item) if item.status in ENDED else item for item in changed]
+
+    def _slimmed(self, item: Prediction) -> Prediction:
+        if item.status is PredictionStatus.SUCCEEDED:
+            item = msgspec.structs.replace(item, inputs=())
+        if sum(len(output.data) for output in item.result) <= LARGE:
+            return item
+        document = {
+            "_id": item.id,
+            "result": msgspec.to_builtins(item.result, builtin_types=(bytes,)),
+            "expires_at": item.created_at + self._keep,
+        }
+        self._results.replace_one({"_id": item.id}, document, upsert=True)
+        return msgspec.structs.replace(item, result=(), apart=True)
+
+    @translated()
+    def release(self, names: Sequence[str], holder: str, pause: timedelta) -> None:
+        """Give claimed groups back, to be taken up again after `pause`."""
+        time = now()
+        values = {"holder": "", "lease_until": time, "due_at": time + pause}
+        self._groups.update_many({**_these(names), "holder": holder}, {"$set": values})
+
+    @translated()
+    def due(self) -> list[Group]:
+        """Return open groups that nobody has in hand though it is time, without inputs.
+
+        Their message may be lost, or their worker; or they were given back to be tried again.
+        """
+        time = now()
+        found = self._groups.find({"due_at": {"$lte": time}}, {"items.inputs": 0}).limit(_AT_ONCE)
+        return [group_in(document) for document in found if document["lease_until"] <= time]
+
+    @translated()
+    def mark_published(self, names: Iterable[str], time: datetime) -> None:
+        """Note that the message of open groups goes out."""
+        open_ones = {**_these(list(names)), "queue": {"$exists": True}}
+        self._groups.update_many(open_ones, {"$set": {"published_at": time, "due_at": time + LOST_AFTER}})
+
+
+def _these(names: Sequence[str]) -> dict[str, Any]:
+    return {"_id": names[0] if len(names) == 1 else {"$in": list(names)}}
