@@ -35,6 +35,8 @@ class Stores(msgspec.Struct, frozen=True):
         return self.work.claim(names, holder, lease, orphaned=orphaned)
 
     def keep(self, *names: str, **fields: Any) -> list[Prediction]:
+        time = now()
+        fields = {"created_at": time, "published_at": time, **fields}
         kept = self.predictions.add_all([prediction(name, **fields) for name in names])
         return [item for item in kept if isinstance(item, Prediction)]
 
