@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     """Sizes and rules of pools, for backends that have none of their own."""
     scaler: Literal["circus", "kubernetes"] = "circus"
     """Who runs the processes that `mlhub scaler` has started and ended."""
-    scale_interval: Seconds = 1.0
+    scale_interval: Annotated[float, Field(gt=0, le=5)] = 1.0
     """Seconds between two looks of the scaler at each pool."""
     kubernetes_prefix: str = "mlhub-"
     """What the names of the pools' deployments begin with: `mlhub-predict-sklearn`."""
