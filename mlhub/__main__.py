@@ -9,6 +9,7 @@ import mlhub
 from mlhub.api.command import api
 from mlhub.client.commands import app as client_commands
 from mlhub.common.errors import MLHubError
+from mlhub.doctor.command import doctor
 from mlhub.local.command import down, up
 from mlhub.scaling.command import scaler
 from mlhub.servers.command import serve
@@ -45,6 +46,7 @@ app.command(rich_help_panel="Parts of a hub")(api)
 app.command(rich_help_panel="Parts of a hub")(worker)
 app.command(rich_help_panel="Parts of a hub")(serve)
 app.command(rich_help_panel="Parts of a hub")(scaler)
+app.command(rich_help_panel="Parts of a hub")(doctor)
 app.add_typer(client_commands)
 
 

@@ -39,7 +39,8 @@ class Part:
     ) -> None:
         self.name = name
         self._arguments = (sys.executable, "-m", "mlhub", *arguments)
-        self._environment = os.environ | environment
+        self.environment = environment
+        """Its variables besides those of the tests."""
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -57,7 +58,7 @@ class Part:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._arguments,
-                env=self._environment,
+                env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,1 @@
+"""`mlhub doctor`: checks an installation, and says what to do."""

@@ -1,0 +1,32 @@
+"""The model servers of each backend, one by one."""
+
+from collections.abc import Iterator
+
+from mlhub.common.backend import BackendSettings
+from mlhub.common.errors import BackendUnreachableError, MLHubError
+from mlhub.common.settings import Settings
+from mlhub.doctor.finding import Finding, bad, good
+from mlhub.workers.adapters import create_adapter
+
+
+def look_at_backends(settings: Settings) -> Iterator[Finding]:
+    """Ask each server for its health, and for what it has."""
+    for name, backend in settings.backends.items():
+        for address in backend.addresses:
+            yield _server(f"backend {name}", address, backend)
+
+
+def _server(what: str, address: str, backend: BackendSettings) -> Finding:
+    try:
+        adapter = create_adapter(backend.model_copy(update={"addresses": (address,)}))
+        adapter.probe()
+        count = len(adapter.deployments())
+    except BackendUnreachableError:
+        return bad(what, f"Nothing answers at {address}.", "Start its model server, or correct 'addresses'.")
+    except MLHubError as error:
+        return bad(
+            what,
+            f"{address}: {error.detail}",
+            f"Have a server there that speaks {backend.protocol!r}, or correct the backend's settings.",
+        )
+    return good(what, f"{address} is well, and has {count} versions of models.")

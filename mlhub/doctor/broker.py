@@ -1,0 +1,92 @@
+"""RabbitMQ: its version, and the queues of each backend."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from amqp.exceptions import AccessRefused, ChannelError, NotFound, PreconditionFailed
+from kombu.connection import Connection
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+
+from mlhub.common import topology
+from mlhub.common.settings import Settings
+from mlhub.doctor.finding import Finding, bad, good, warning
+
+_WHAT: Final = "broker"
+_OLDEST: Final = (3, 10)
+
+
+def look_at_broker(settings: Settings) -> Iterator[Finding]:
+    """Look at the broker itself, then at the queues."""
+    connection = Connection(settings.broker_url, connect_timeout=3)
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0)
+    except AccessRefused:
+        yield bad(
+            _WHAT,
+            "It lets the hub's user not in.",
+            "Correct name and password in MLHUB_BROKER_URL, or the user's rights on the virtual host.",
+        )
+    except (OperationalError, OSError, *connection.connection_errors):
+        yield bad(_WHAT, "It does not answer.", "Start RabbitMQ, or correct MLHUB_BROKER_URL.")
+    else:
+        yield _version(connection.connection.server_properties)
+        for backend in settings.backends:
+            yield _pool(connection, backend, "predict", topology.predict_queue(backend))
+            yield _pool(connection, backend, "jobs", topology.jobs_queue(backend))
+        yield _dead(connection)
+    finally:
+        connection.release()
+
+
+def _version(server: dict[str, Any]) -> Finding:
+    product, version = str(server.get("product", "")), str(server.get("version", ""))
+    if product != "RabbitMQ":
+        return warning(_WHAT, f"It is {product or 'unknown'}.", "Use RabbitMQ; nothing else is tested.")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < _OLDEST:
+        return bad(_WHAT, f"It is RabbitMQ {version}.", "Upgrade it to RabbitMQ 3.10 or newer, best 4.")
+    return good(_WHAT, f"It answers, and is RabbitMQ {version}.")
+
+
+def _pool(connection: Connection, backend: str, kind: str, queue: Queue) -> Finding:
+    what = f"queue {queue.name}"
+    start = f"mlhub worker --backend {backend} --kind {kind}"
+    try:
+        with connection.channel() as channel:
+            found = channel.queue_declare(queue.name, passive=True)
+    except NotFound:
+        return bad(what, "It is not there: no worker has ever started.", f"Start one: {start}")
+    except ChannelError as error:
+        return bad(what, f"RabbitMQ refuses to show it: {error}.", "Give the hub's user all rights to it.")
+    try:
+        # It is there, so that declaring it compares its arguments and makes nothing.
+        with connection.channel() as channel:
+            queue(channel).queue_declare()
+    except PreconditionFailed as error:
+        return bad(
+            what,
+            f"It has other arguments than this version of MLHub gives it: {error.reply_text}.",
+            f"When it is empty, delete it (rabbitmqctl delete_queue {queue.name}) and start workers again.",
+        )
+    if not found.consumer_count:
+        return bad(
+            what, f"No worker takes from it; {found.message_count} messages wait.", f"Start one: {start}"
+        )
+    return good(what, f"{found.consumer_count} workers take from it; {found.message_count} messages wait.")
+
+
+def _dead(connection: Connection) -> Finding:
+    what = f"queue {topology.DEAD.name}"
+    try:
+        with connection.channel() as channel:
+            count = int(channel.queue_declare(topology.DEAD.name, passive=True).message_count)
+    except ChannelError:
+        return warning(what, "It is not there: no job worker has started.", "Start one for each backend.")
+    if count:
+        return warning(
+            what,
+            f"{count} messages could not be worked off.",
+            "Look at them and at the logs of job workers; then retry or drop them.",
+        )
+    return good(what, "No message has ended there.")
