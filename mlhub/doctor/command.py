@@ -1,5 +1,6 @@
 """`mlhub doctor`: looks at every part, and says what to do."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -32,6 +33,8 @@ def doctor(
     from mlhub.doctor.examination import examine  # noqa: PLC0415
     from mlhub.doctor.finding import State  # noqa: PLC0415
 
+    # What the parts log of their trouble, the findings say.
+    logging.disable(logging.WARNING)
     os.environ |= _environment(data)
     findings = examine()
     if as_json:
