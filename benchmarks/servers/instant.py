@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mlhub.api import app
-from mlhub.api.gateway.group import Answer, Outputs, Target
+from mlhub.api.gateway.answer import Answer, Outputs
+from mlhub.api.gateway.group import Target
 from mlhub.common import logs, tensor
 from mlhub.common.asgi import AsgiServer
 from mlhub.common.rows import Rows

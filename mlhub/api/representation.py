@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mlhub.api.gateway.group import Answer
+from mlhub.api.gateway.answer import Answer
 from mlhub.api.services.models import Entry
 from mlhub.api.services.routes import Route
 from mlhub.common.model import Version

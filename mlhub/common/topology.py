@@ -10,7 +10,7 @@ from kombu import serialization
 from kombu.entity import Exchange, Queue
 
 PREDICT: Final = "mlhub.predict"
-"""Task: one batch, one call to the model server. Argument: an encoded `BatchRequest`."""
+"""Task: some batches, one call to the model server for each. Arguments: encoded `BatchRequest`s."""
 PROBE: Final = "mlhub.probe"
 """Task: ask the model server whether it is well. No argument."""
 JOB_PREDICT: Final = "mlhub.job.predict"

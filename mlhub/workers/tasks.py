@@ -25,8 +25,8 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
         options: of the task for batches, as Celery knows them.
     """
 
-    def predict(payload: bytes) -> bytes:
-        return ENCODER.encode(run_batch(adapter, REQUEST.decode(payload)))
+    def predict(*payloads: bytes) -> list[bytes]:
+        return [ENCODER.encode(run_batch(adapter, REQUEST.decode(payload))) for payload in payloads]
 
     def probe() -> bytes:
         try:

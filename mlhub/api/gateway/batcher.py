@@ -1,4 +1,4 @@
-"""The batcher: collects requests into batches, sends them and splits their replies.
+"""The batcher: collects requests into messages, sends them and splits their replies.
 
 Everything here runs on the event loop of one API process.
 """
@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import uuid4
 
-from mlhub.api.gateway.group import Answer, Batch, Group, Key, Limits, Outputs, Target, Waiter
+from mlhub.api.gateway.answer import Answer, Outputs
+from mlhub.api.gateway.group import Batch, Target, Waiter
+from mlhub.api.gateway.lane import Lane
 from mlhub.api.gateway.message import Message, Reply
+from mlhub.api.gateway.slots import Limits, Slots
 from mlhub.common import topology
 from mlhub.common.batch import ENCODER, REPLY, Part
 from mlhub.common.errors import BackendError, DeadlineError, MLHubError, UnavailableError
@@ -21,7 +24,28 @@ _LOG = logging.getLogger(__name__)
 _SUCCESS: Final = "SUCCESS"
 _REVOKED: Final = "REVOKED"
 _LEEWAY: Final = 1.0
-"""Seconds that a batch's slot stays taken after its last request was given up."""
+"""Seconds that a message's slot stays taken after its last request was given up."""
+
+
+class Shipment:
+    """The batches that went out in one message, and what is to be known until its reply comes."""
+
+    __slots__ = ("batches", "identity", "lane", "requests", "sent_at", "slots", "timer")
+
+    def __init__(self, lane: Lane, slots: Slots, batches: list[Batch], sent_at: float) -> None:
+        self.identity = str(uuid4())
+        self.lane = lane
+        self.slots = slots
+        self.batches = batches
+        self.requests = sum(len(batch.waiters) for batch in batches)
+        self.sent_at = sent_at
+        """Time of the event loop."""
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def deadline(self) -> float:
+        """Time of the event loop after which nobody waits for any of it."""
+        return max(waiter.deadline for batch in self.batches for waiter in batch.waiters)
 
 
 class Batcher:
@@ -30,11 +54,10 @@ class Batcher:
     def __init__(
         self, limits: Mapping[str, Limits], max_pending: int, send: Callable[[Message], None]
     ) -> None:
-        self._limits = limits
+        self._lanes = {name: Lane(limit) for name, limit in limits.items()}
         self._max_pending = max_pending
         self._send_message = send
-        self._groups: dict[Key, Group] = {}
-        self._batches: dict[str, Batch] = {}
+        self._shipments: dict[str, Shipment] = {}
         self._pending = 0
         self._up = False
 
@@ -50,12 +73,12 @@ class Batcher:
             raise full("overloaded")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        group = self._group(target, rows)
-        group.waiting.append(Waiter(rows, future, loop.time() + wait))
-        if not group.scheduled:
+        lane = self._lanes[target.backend]
+        lane.add(target, Waiter(rows, future, loop.time() + wait))
+        if not lane.scheduled:
             # Looked at once the loop has taken in all that came at the same time, so that it goes together.
-            group.scheduled = True
-            loop.call_soon(self._dispatch, group)
+            lane.scheduled = True
+            loop.call_soon(self._dispatch, lane)
         timer = loop.call_later(wait, _expire, future, wait)
         self._pending += 1
         try:
@@ -67,11 +90,12 @@ class Batcher:
     def connected(self) -> None:
         """Send again what has no reply yet: the old reply queue went with the old connection."""
         self._up = True
-        for batch in list(self._batches.values()):
-            self._drop(batch)
-            batch.group.waiting.extendleft(reversed(batch.waiters))
-        for group in list(self._groups.values()):
-            self._dispatch(group)
+        for shipment in reversed(list(self._shipments.values())):
+            self._drop(shipment)
+            for batch in reversed(shipment.batches):
+                shipment.lane.put_back(batch)
+        for lane in self._lanes.values():
+            self._dispatch(lane)
 
     def disconnected(self) -> None:
         """Hold back what comes until the broker is there again."""
@@ -79,94 +103,88 @@ class Batcher:
 
     def give_up(self, error: MLHubError) -> None:
         """Fail all that wait."""
-        for batch in list(self._batches.values()):
-            self._fail(batch, error)
-        for group in list(self._groups.values()):
-            for waiter in group.waiting:
+        for shipment in list(self._shipments.values()):
+            self._fail(shipment, error)
+        for lane in self._lanes.values():
+            for waiter in lane.waiting():
                 _fail_one(waiter, error)
-            self._dispatch(group)
+            self._dispatch(lane)
 
     def refused(self, identity: str) -> None:
         """Push back: the queue is full."""
-        batch = self._batches.get(identity)
-        if batch is not None:
-            self._fail(batch, full("queue_full"))
+        shipment = self._shipments.get(identity)
+        if shipment is not None:
+            self._fail(shipment, full("queue_full"))
 
     def replied(self, identity: str, reply: Reply) -> None:
-        """Give each request of a batch its part; a reply nobody waits for any more means nothing."""
-        batch = self._batches.get(identity)
-        if batch is None:
+        """Give each request its part; a reply nobody waits for any more means nothing."""
+        shipment = self._shipments.get(identity)
+        if shipment is None:
             return
-        if reply.status == _SUCCESS:
-            self._answer(batch, reply)
-        elif reply.status == _REVOKED:
-            self._fail(
-                batch,
-                UnavailableError("The queue was emptied by an operator; try again.", code="queue_purged"),
-            )
+        if reply.status == _SUCCESS and len(reply.result) == len(shipment.batches):
+            self._answer(shipment, reply)
+        elif len(shipment.batches) > 1:
+            _LOG.error("a predict worker failed on %s: %s; each is tried alone", identity, reply.result)
+            self._drop(shipment)
+            for batch in shipment.batches:
+                self._send(Shipment(shipment.lane, shipment.slots, [batch], _time()))
         else:
-            _LOG.error("a predict worker failed on batch %s: %s", identity, reply.result)
-            self._fail(batch, BackendError("The predict worker failed on this; its log has the reason."))
+            _LOG.error("a predict worker failed on %s: %s", identity, reply.result)
+            self._fail(shipment, BackendError("The predict worker failed on this; its log has the reason."))
 
-    def _group(self, target: Target, rows: Rows) -> Group:
-        # Names and types of inputs are those of the deployment's signature; only open extents can differ.
-        key = (target, tuple([array.shape[1:] for array in rows.inputs.values()]))
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = Group(key, target, self._limits[target.backend])
-        return group
+    def _dispatch(self, lane: Lane) -> None:
+        """Send all that should go out now."""
+        lane.scheduled = False
+        while self._up and (taken := lane.take()) is not None:
+            slots, batches = taken
+            # Empty when nobody wants what waited any more.
+            if batches:
+                self._send(Shipment(lane, slots, batches, _time()))
 
-    def _dispatch(self, group: Group) -> None:
-        """Send as many batches of a group as it has free slots for."""
-        group.scheduled = False
-        while self._up and group.ripe:
-            waiters = group.take()
-            if not waiters:
-                break
-            self._send(group, waiters)
-        if group.idle:
-            self._groups.pop(group.key, None)
-
-    def _send(self, group: Group, waiters: list[Waiter]) -> None:
+    def _send(self, shipment: Shipment) -> None:
         loop = asyncio.get_running_loop()
-        sent_at = loop.time()
-        batch = Batch(str(uuid4()), group, waiters, sent_at)
         # The message is of use until the last of its requests is given up; the others keep their own time.
-        expires_in = max(waiter.deadline for waiter in waiters) - sent_at
-        batch.timer = loop.call_later(expires_in + _LEEWAY, self._forget, batch)
-        self._batches[batch.identity] = batch
-        group.sent(batch)
-        queue = topology.predict_queue_name(group.target.backend)
-        payload = ENCODER.encode(batch.request())
-        self._send_message(Message(batch.identity, topology.PREDICT, queue, (payload,), expires_in))
+        expires_in = max(0.0, shipment.deadline - shipment.sent_at)
+        shipment.timer = loop.call_later(expires_in + _LEEWAY, self._forget, shipment)
+        self._shipments[shipment.identity] = shipment
+        shipment.slots.sent(shipment.requests)
+        queue = topology.predict_queue_name(shipment.batches[0].group.target.backend)
+        payloads = tuple([ENCODER.encode(batch.request()) for batch in shipment.batches])
+        self._send_message(Message(shipment.identity, topology.PREDICT, queue, payloads, expires_in))
 
-    def _answer(self, batch: Batch, reply: Reply) -> None:
-        answered = REPLY.decode(reply.result)
-        roundtrip = asyncio.get_running_loop().time() - batch.sent_at
-        batch.group.took(roundtrip)
-        queue_time = max(0.0, roundtrip - answered.backend_time)
-        waiters = iter(batch.waiters)
-        for part in answered.parts:
-            _give(part, [next(waiters) for _ in range(part.count)], answered.backend_time, queue_time)
-        self._drop(batch)
-        self._dispatch(batch.group)
+    def _answer(self, shipment: Shipment, reply: Reply) -> None:
+        replies = [REPLY.decode(raw) for raw in reply.result]
+        roundtrip = _time() - shipment.sent_at
+        shipment.slots.took(roundtrip)
+        for batch, answered in zip(shipment.batches, replies, strict=True):
+            batch.group.took(answered.backend_time)
+            queue_time = max(0.0, roundtrip - answered.backend_time)
+            waiters = iter(batch.waiters)
+            for part in answered.parts:
+                _give(part, [next(waiters) for _ in range(part.count)], answered.backend_time, queue_time)
+        self._drop(shipment)
+        self._dispatch(shipment.lane)
 
-    def _fail(self, batch: Batch, error: MLHubError) -> None:
-        for waiter in batch.waiters:
-            _fail_one(waiter, error)
-        self._drop(batch)
-        self._dispatch(batch.group)
+    def _fail(self, shipment: Shipment, error: MLHubError) -> None:
+        for batch in shipment.batches:
+            for waiter in batch.waiters:
+                _fail_one(waiter, error)
+        self._forget(shipment)
 
-    def _forget(self, batch: Batch) -> None:
-        """Free the slot of a batch whose reply will not come: nobody waits for it any more."""
-        self._drop(batch)
-        self._dispatch(batch.group)
+    def _forget(self, shipment: Shipment) -> None:
+        """Free the slot of a message whose reply will not come: nobody waits for it any more."""
+        self._drop(shipment)
+        self._dispatch(shipment.lane)
 
-    def _drop(self, batch: Batch) -> None:
-        if self._batches.pop(batch.identity, None) is not None:
-            batch.group.ended(batch)
-        if batch.timer is not None:
-            batch.timer.cancel()
+    def _drop(self, shipment: Shipment) -> None:
+        if self._shipments.pop(shipment.identity, None) is not None:
+            shipment.slots.ended(shipment.requests)
+        if shipment.timer is not None:
+            shipment.timer.cancel()
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def full(code: str) -> UnavailableError:

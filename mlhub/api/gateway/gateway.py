@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import uuid4
 
+from mlhub.api.gateway.answer import Answer
 from mlhub.api.gateway.batcher import Batcher, full
 from mlhub.api.gateway.call import Call, JobCall, ProbeCall
-from mlhub.api.gateway.group import Answer, Limits, Target
+from mlhub.api.gateway.group import Target
 from mlhub.api.gateway.link import BrokerLink
 from mlhub.api.gateway.message import Message, Reply
+from mlhub.api.gateway.slots import Limits
 from mlhub.common import topology
 from mlhub.common.batch import Probe
 from mlhub.common.errors import DeadlineError, UnavailableError

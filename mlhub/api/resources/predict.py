@@ -7,8 +7,9 @@ import msgspec
 
 from mlhub.api import representation
 from mlhub.api.acceptance import Acceptance
+from mlhub.api.gateway.answer import Answer
 from mlhub.api.gateway.gateway import Gateway
-from mlhub.api.gateway.group import Answer, Target
+from mlhub.api.gateway.group import Target
 from mlhub.api.idempotency import key_of
 from mlhub.api.inputs.base import Input, check_outputs
 from mlhub.api.inputs.reading import read_input

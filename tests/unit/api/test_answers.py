@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlhub.api import representation
-from mlhub.api.gateway.group import Answer, Outputs
+from mlhub.api.gateway.answer import Answer, Outputs
 from mlhub.api.services.routes import Route
 from mlhub.common import oip, tensor
 from mlhub.common.signature import Signature

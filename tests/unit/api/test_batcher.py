@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlhub.api.gateway.answer import Answer
 from mlhub.api.gateway.batcher import Batcher
-from mlhub.api.gateway.group import Answer, Batch, Group, Limits, Target, Waiter
+from mlhub.api.gateway.group import Target
 from mlhub.api.gateway.message import Message, Reply
+from mlhub.api.gateway.slots import Limits, Slots
 from mlhub.common import tensor
 from mlhub.common.batch import ENCODER, REQUEST, BatchReply, BatchRequest, Part
 from mlhub.common.errors import BackendError, BackendRefusedError, DeadlineError, UnavailableError
@@ -32,17 +34,30 @@ class Worker:
         rows = Rows({"x": np.array(values).reshape(-1, 1)}, len(values), single=False)
         return asyncio.ensure_future(self.batcher.predict(target, rows, wait))
 
+    def batches(self, index: int) -> list[BatchRequest]:
+        """Return what a message holds."""
+        return [REQUEST.decode(payload) for payload in self.sent[index].arguments]
+
     def requests(self) -> list[BatchRequest]:
-        return [REQUEST.decode(message.arguments[0]) for message in self.sent]
+        """Return what all messages hold."""
+        return [batch for index in range(len(self.sent)) for batch in self.batches(index)]
 
-    def answer(self, index: int) -> None:
+    def answer(self, index: int, seconds: float = 0.001) -> None:
         """Answer a message with its inputs, each plus one."""
-        array = tensor.decode(self.requests()[index].inputs[0]) + 1
-        part = Part(len(self.requests()[index].sizes), (tensor.encode("y", array),))
-        self.reply(index, BatchReply((part,), 0.001))
+        self.reply(
+            index,
+            *(
+                BatchReply(
+                    (Part(len(batch.sizes), (tensor.encode("y", tensor.decode(batch.inputs[0]) + 1),)),),
+                    seconds,
+                )
+                for batch in self.batches(index)
+            ),
+        )
 
-    def reply(self, index: int, reply: BatchReply) -> None:
-        self.batcher.replied(self.sent[index].id, Reply("SUCCESS", ENCODER.encode(reply)))
+    def reply(self, index: int, *replies: BatchReply) -> None:
+        encoded = [ENCODER.encode(reply) for reply in replies]
+        self.batcher.replied(self.sent[index].id, Reply("SUCCESS", encoded))
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -224,6 +239,7 @@ async def test_a_failed_worker_fails_its_batch_only() -> None:
 @run
 async def test_a_batch_beside_another_goes_once_it_is_as_large() -> None:
     worker = Worker(rows=100, slots=4)
+    await known(worker, [TARGET])
     asked = [worker.ask(float(value)) for value in range(4)]
     await settle()
     assert [request.sizes for request in worker.requests()] == [(1,) * 4]
@@ -247,20 +263,116 @@ async def test_a_batch_beside_another_goes_once_it_is_as_large() -> None:
 
 
 def test_where_replies_take_long_free_slots_are_used_at_once() -> None:
-    group = Group((TARGET, ()), TARGET, Limits(rows=100, size=1000, slots=2, slots_ahead=3))
-    waiters: list[Any] = [Waiter(Rows({}, 1, single=True), None, 0.0) for _ in range(5)]  # type: ignore[arg-type]
-    batch = Batch("1", group, waiters[:4], 0.0)
-    group.sent(batch)
-    group.waiting.append(waiters[4])
-    assert not group.ripe, "as far as is known, the reply is near"
-    group.took(10.0)
-    assert group.ripe
-    group.sent(Batch("2", group, waiters[4:], 0.0))
-    assert group.ripe, "the next one shall be at hand when a slot frees"
-    group.sent(Batch("3", group, waiters[4:], 0.0))
-    assert not group.ripe, "that is enough"
-    group.ended(batch)
-    assert group.ripe
+    slots = Slots(Limits(rows=100, size=1000, slots=2, slots_ahead=3))
+    slots.sent(4)
+    assert not slots.ripe(1), "as far as is known, the reply is near"
+    slots.took(10.0)
+    assert slots.ripe(1)
+    slots.sent(1)
+    assert slots.ripe(1), "the next one shall be at hand when a slot frees"
+    slots.sent(1)
+    assert not slots.ripe(1), "that is enough"
+    slots.ended(4)
+    assert slots.ripe(1)
+
+
+OTHERS = [Target("backend", f"m{number}", "1-y") for number in range(40)]
+
+
+async def known(worker: Worker, targets: list[Target], seconds: float = 0.001) -> None:
+    """Have the batcher learn how long models take."""
+    for target in targets:
+        asked = worker.ask(0.0, target=target)
+        await settle()
+        worker.answer(len(worker.sent) - 1, seconds)
+        await asked
+    worker.sent.clear()
+
+
+@run
+async def test_models_that_are_known_to_be_quick_share_a_message() -> None:
+    worker = Worker(rows=100)
+    await known(worker, OTHERS[:3])
+    asked = [worker.ask(float(index), target=OTHERS[index % 3]) for index in range(6)]
+    await settle()
+    assert len(worker.sent) == 1
+    assert [(batch.model, batch.sizes) for batch in worker.batches(0)] == [
+        (f"m{number}", (1, 1)) for number in range(3)
+    ]
+    worker.answer(0)
+    assert [float((await one).outputs["y"][0, 0]) for one in asked] == [1, 2, 3, 4, 5, 6]
+
+
+@run
+async def test_nobody_waits_for_a_slow_model_or_one_of_which_nothing_is_known() -> None:
+    worker = Worker(rows=100)
+    await known(worker, OTHERS[:2])
+    await known(worker, OTHERS[2:3], seconds=1.0)
+    asked = [worker.ask(1.0, target=target) for target in OTHERS[:4]]
+    await settle()
+    assert [[batch.model for batch in worker.batches(index)] for index in range(3)] == [
+        ["m2"],
+        ["m3"],
+        ["m0", "m1"],
+    ]
+    for index in range(3):
+        worker.answer(index)
+    await asyncio.gather(*asked)
+
+
+@run
+async def test_a_model_that_is_slow_once_is_soon_known_as_quick_again() -> None:
+    worker = Worker(rows=100)
+    await known(worker, OTHERS[:1])
+    await known(worker, OTHERS[1:2], seconds=1.0)
+    await known(worker, OTHERS[1:2] * 20)
+    asked = [worker.ask(1.0, target=target) for target in OTHERS[:2]]
+    await settle()
+    assert len(worker.sent) == 1
+    worker.answer(0)
+    await asyncio.gather(*asked)
+
+
+@run
+async def test_all_of_a_message_obey_its_limits_together_and_what_is_left_comes_after_the_others() -> None:
+    worker = Worker(rows=4)
+    await known(worker, OTHERS[:2])
+    asked = [worker.ask(0.0, target=OTHERS[0]) for _ in range(6)] + [worker.ask(0.0, target=OTHERS[1])]
+    await settle()
+    worker.answer(0)
+    worker.answer(1)
+    await asyncio.gather(*asked)
+    assert [[(batch.model, len(batch.sizes)) for batch in worker.batches(index)] for index in range(2)] == [
+        [("m0", 4)],
+        [("m1", 1), ("m0", 2)],
+    ]
+
+
+@run
+async def test_a_message_holds_so_many_batches_only() -> None:
+    worker = Worker(rows=100)
+    await known(worker, OTHERS)
+    asked = [worker.ask(0.0, target=target) for target in OTHERS]
+    await settle()
+    worker.answer(0)
+    worker.answer(1)
+    await asyncio.gather(*asked)
+    assert [len(worker.batches(index)) for index in range(2)] == [32, 8]
+
+
+@run
+async def test_when_a_worker_fails_on_a_message_each_of_its_batches_is_tried_alone() -> None:
+    worker = Worker(rows=100)
+    await known(worker, OTHERS[:2])
+    asked = [worker.ask(1.0, target=target) for target in OTHERS[:2]]
+    await settle()
+    worker.batcher.replied(worker.sent[0].id, Reply("FAILURE", "ValueError"))
+    assert [len(worker.batches(index)) for index in range(3)] == [2, 1, 1]
+    worker.batcher.replied(worker.sent[1].id, Reply("FAILURE", "ValueError"))
+    worker.answer(2)
+    with pytest.raises(BackendError):
+        await asked[0]
+    assert float((await asked[1]).outputs["y"][0, 0]) == 2.0
 
 
 @run
