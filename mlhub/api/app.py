@@ -59,6 +59,7 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import check, connect, version
+from mlhub.storage.indexer import Indexer
 from mlhub.storage.indexes import IndexKeeper
 from mlhub.storage.models import ModelStore
 from mlhub.storage.pools import PoolStore
@@ -71,6 +72,10 @@ from mlhub.storage.webhooks import WebhookStore
 
 _THREADS: Final = 16
 """Calls of services at once; each waits for the database or a disk most of its time."""
+_UPKEEP: Final = 2.0
+"""Seconds between two looks at the search index."""
+_SEGMENT: Final = 4096
+"""Entries of its segments that an API process puts together at most; workers make larger ones."""
 
 
 class Lifespan:
@@ -115,7 +120,9 @@ def create_app(settings: Settings) -> Express:
         [
             store.create_indexes
             for store in (models, versions, predictions, WebhookStore(database), bulks, copies, uploads)
-        ]
+        ],
+        Indexer(database, models, _SEGMENT).run,
+        _UPKEEP,
     )
 
     model_service = ModelService(models, versions, catalogue, settings)

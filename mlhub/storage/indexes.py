@@ -1,4 +1,4 @@
-"""Indexes, made when the database is first there."""
+"""Indexes, made when the database is first there, and kept in shape from then on."""
 
 import logging
 import threading
@@ -16,8 +16,19 @@ _PAUSE: Final = 1.0
 class IndexKeeper:
     """Makes the indexes in a thread, trying until the database is there: no start depends on an order."""
 
-    def __init__(self, creators: Iterable[Callable[[], None]]) -> None:
-        self._creators = tuple(creators)
+    def __init__(
+        self, creators: Iterable[Callable[[], None]], upkeep: Callable[[], None], interval: float
+    ) -> None:
+        """Prepare.
+
+        Args:
+            creators: make indexes; each is called until it has done so.
+            upkeep: keeps them in shape.
+            interval: seconds between two calls of `upkeep`.
+        """
+        self._creators = list(creators)
+        self._upkeep = upkeep
+        self._interval = interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="indexes", daemon=True)
 
@@ -26,17 +37,24 @@ class IndexKeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Give up, if it is not done."""
+        """End after the step that is under way."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        pause = 0.0
+        while not self._stop.wait(pause):
             try:
-                for create in self._creators:
-                    create()
+                while self._creators:
+                    self._creators[0]()
+                    del self._creators[0]
+                self._upkeep()
             except MLHubError as error:
                 _LOG.warning("indexes put off: %s", error)
-                self._stop.wait(_PAUSE)
+                pause = _PAUSE
+            except Exception:  # noqa: BLE001 (the edge of this thread: one surprise must not end it)
+                _LOG.exception("upkeep of indexes failed")
+                pause = self._interval
             else:
-                return
+                pause = self._interval

@@ -1,6 +1,6 @@
 """The entries of models: kept, changed by revision, listed page by page."""
 
-import time
+import secrets
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Final
@@ -14,9 +14,9 @@ from mlhub.common.errors import ConflictError, NotFoundError, PreconditionFailed
 from mlhub.common.model import Model, Version
 from mlhub.storage.database import Document, compare_and_set, now, to_document, to_record, translated
 from mlhub.storage.paging import Page
-from mlhub.storage.sample import Sample, in_sample
-from mlhub.storage.search import Order, search
-from mlhub.storage.terms import ModelFilter, conditions, terms_of, words_of
+from mlhub.storage.search import MARK, Order, search
+from mlhub.storage.segments import SegmentStore
+from mlhub.storage.terms import ModelFilter, conditions, words_of
 
 _FREE: Final = ("meta", "input_example")
 """Fields with the owner's own keys: kept as JSON text, since documents reserve keys with `$` and dots."""
@@ -28,12 +28,12 @@ SORTS: Final[Mapping[str, Order]] = {
     "-updated_at": Order("recency", DESCENDING),
 }
 """Orders a list may have, by the name a client gives."""
-_SORTED: Final = ("model", "recency")
-_FRESH: Final = 60.0
-"""Seconds for which a sample of the entries is used."""
 _SHOWN: Final = msgspec.json.Decoder(list[Version])
-_AT_ONCE: Final = 200
-"""Documents rewritten in one go."""
+_OLD_INDEXES: Final = {"terms_1_model_1", "model_1", "recency_1", "sample_1"}
+"""Indexes of older hubs, which only made writing slow."""
+_OLD_FIELDS: Final = ("terms", "sample")
+_FORM: Final = 2
+"""What documents are like; another one when they have to be rewritten."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -50,22 +50,37 @@ class ModelStore:
     def __init__(self, database: Database[Document]) -> None:
         self.entries = database["models"]
         """The documents themselves."""
-        self._sample: tuple[Sample, float] | None = None
+        self.segments = SegmentStore(database)
+        """Where those that do not change just now are found."""
+        self._forms = database["forms"]
 
     @translated()
     def create_indexes(self) -> None:
-        """Make the indexes that listing needs, and bring documents of older hubs to their form."""
-        self.entries.create_index([("terms", ASCENDING), ("model", ASCENDING)])
-        self.entries.create_index("model")
-        self.entries.create_index("recency")
-        self.entries.create_index("sample", sparse=True)
-        while older := list(self.entries.find({"recency": None}).limit(_AT_ONCE)):
-            for document in older:
-                fresh = document_of(_record(document))
-                del fresh["_id"]
-                shown = document.get("shown", "[]")
-                condition = {"revision": document["revision"]}
-                compare_and_set(self.entries, document["_id"], condition, {"$set": fresh | {"shown": shown}})
+        """Make the index that listing needs, and bring documents of older hubs to their form.
+
+        Removing the record in the collection `forms` has everything indexed again at the next start.
+        """
+        self.entries.create_index(MARK, sparse=True)
+        record = self._forms.find_one({"_id": "models"})
+        if record is not None and record["form"] == _FORM:
+            return
+        for index in self.entries.index_information().keys() & _OLD_INDEXES:
+            self.entries.drop_index(index)
+        for name in [document["_id"] for document in self.entries.find({}, {"_id": 1})]:
+            self._renew(name)
+        self._forms.replace_one({"_id": "models"}, {"form": _FORM}, upsert=True)
+
+    def _renew(self, name: str) -> None:
+        document = self.entries.find_one({"_id": name})
+        if document is not None:
+            fresh = document_of(_record(document))
+            del fresh["_id"]
+            change = {
+                "$set": fresh | {"shown": document.get("shown", "[]")},
+                "$unset": dict.fromkeys(_OLD_FIELDS, ""),
+            }
+            # Somebody who changed it meanwhile has brought it to its form.
+            compare_and_set(self.entries, name, {"revision": document["revision"]}, change)
 
     @translated()
     def create(self, model: Model) -> None:
@@ -144,17 +159,8 @@ class ModelStore:
         Raises:
             MalformedError: the cursor is none of a list in this order.
         """
-        page = search(self.entries, self._sampled(), conditions(wanted), SORTS[sort], limit, cursor)
+        page = search(self.entries, self.segments, conditions(wanted), SORTS[sort], limit, cursor)
         return Page([_listed(document) for document in page.items], page.following)
-
-    def _sampled(self) -> Sample:
-        """Return a sample of the entries that is not too old."""
-        known = self._sample
-        if known is None or time.monotonic() - known[1] > _FRESH:
-            fields = dict.fromkeys(("terms", *_SORTED), 1)
-            known = (Sample(self.entries.find({"sample": True}, fields), _SORTED), time.monotonic())
-            self._sample = known
-        return known[0]
 
 
 def missing(name: str) -> NotFoundError:
@@ -169,11 +175,9 @@ def document_of(model: Model) -> Document:
         document[field] = msgspec.json.encode(document[field]).decode()
     document["_id"] = model.model
     document["words"] = words_of(model)
-    document["terms"] = terms_of(model)
     # Different for each entry, and in the order of time: a place in the list needs no second field.
     document["recency"] = f"{model.updated_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f} {model.model}"
-    if in_sample(model.model):
-        document["sample"] = True
+    document[MARK] = secrets.token_hex(8)
     return document
 
 

@@ -1,35 +1,43 @@
 """Finds one page among very many entries, with work that depends on the page and not on their number.
 
-The embedded database fetches all that its index yields before it sorts and cuts, and takes one index a
-query. So a page is looked up in one of two ways, whichever the sample says is less work: all entries that
-have the rarest of the wanted terms, or stretch after stretch of the list in its order, each of a few
-hundred entries, until the page is full. A database that plans better is led to the same indexes.
+An entry that was written lately is marked, and looked at one by one; there are few of them. All others are
+in segments of the search index: there, each condition is a set of numbers of entries, and what meets all is
+their intersection. What is found so is read by name and checked, since it may have changed or gone since.
 """
 
 import base64
-import math
-from collections.abc import Sequence
-from typing import Any, Final
+import heapq
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import islice
+from typing import Final
 
 import msgspec
+import numpy as np
 from pymongo.collection import Collection
 
-from mlhub.common.errors import MalformedError
+from mlhub.common.errors import MalformedError, UnavailableError
 from mlhub.storage.database import Document
 from mlhub.storage.paging import Page
-from mlhub.storage.sample import RATE, Sample
-from mlhub.storage.terms import Condition
+from mlhub.storage.segment import Block, Head
+from mlhub.storage.segments import GoneError, Live, SegmentStore
+from mlhub.storage.terms import Condition, checks
 
-_GROWTH: Final = 3
-"""How much longer each stretch is than the one before."""
-_SPARE: Final = 1.5
-"""Times the entries that should fill a page, which a first stretch holds."""
+MARK: Final = "unindexed"
+"""Field of entries that are in no segment as they are now; its value is another one at each change."""
+MARKED: Final = {MARK: {"$gt": ""}}
+"""The condition for those."""
+_TRIES: Final = 20
+"""How often to begin again when segments come and go meanwhile."""
+_SPARE: Final = 5
+"""Entries read besides those wanted, in case some have changed."""
 
 
 class Order(msgspec.Struct, frozen=True):
     """A field whose values are texts, different for each entry, and the direction to go through it."""
 
     field: str
+    """`model` or `recency`."""
     direction: int
     """`ASCENDING` or `DESCENDING` of the driver."""
 
@@ -38,11 +46,9 @@ class Order(msgspec.Struct, frozen=True):
         """Whether values grow."""
         return self.direction > 0
 
-    def between(self, start: str | None, end: str | None) -> Document:
-        """Return the condition for what comes after `start` and not after `end`."""
-        after, until = ("$gt", "$lte") if self.forward else ("$lt", "$gte")
-        bounds = {operator: value for operator, value in ((after, start), (until, end)) if value is not None}
-        return {self.field: bounds} if bounds else {}
+    def after(self, start: str | None) -> Document:
+        """Return the condition for what comes after `start`."""
+        return {} if start is None else {self.field: {"$gt" if self.forward else "$lt": start}}
 
 
 def cursor_of(order: Order, document: Document) -> str:
@@ -71,7 +77,7 @@ def place_of(order: Order, cursor: str) -> str:
 
 def search(
     entries: Collection[Document],
-    sample: Sample,
+    segments: SegmentStore,
     wanted: Sequence[Condition],
     order: Order,
     limit: int,
@@ -81,64 +87,115 @@ def search(
 
     Raises:
         MalformedError: the cursor is none of this order.
+        UnavailableError: segments come and go too fast.
     """
     start = None if cursor is None else place_of(order, cursor)
-    found = _Lookup(entries, sample, wanted, order).after(start, limit + 1)
-    following = cursor_of(order, found[limit - 1]) if len(found) > limit else None
-    return Page(found[:limit], following)
+    lookup = _Lookup(entries, segments, wanted, order)
+    for _ in range(_TRIES):
+        known = segments.known
+        marked = lookup.marked(start, limit + 1)
+        # An entry loses its mark when a segment has it, and gets one before its segment goes. So when the
+        # segments were the same before and afterwards, every entry is in what was found or in one of them.
+        live = segments.live()
+        if live != known:
+            continue
+        try:
+            found = lookup.after(start, limit + 1, live, marked)
+        except GoneError:
+            continue
+        following = cursor_of(order, found[limit - 1]) if len(found) > limit else None
+        return Page(found[:limit], following)
+    raise UnavailableError("The list of models is being put in order; try again in a moment.")
 
 
 class _Lookup:
     """One look for entries."""
 
     def __init__(
-        self, entries: Collection[Document], sample: Sample, wanted: Sequence[Condition], order: Order
+        self,
+        entries: Collection[Document],
+        segments: SegmentStore,
+        wanted: Sequence[Condition],
+        order: Order,
     ) -> None:
         self._entries = entries
-        self._sample = sample
-        self._wanted = wanted
+        self._segments = segments
+        self._terms = [item.term for item in wanted]
+        self._checks = checks(wanted)
         self._order = order
-        counts = {item: sample.count(item.term) for item in wanted if item.term is not None}
-        self._rarest = min(counts, key=lambda item: counts[item], default=None)
-        self._fewest = counts[self._rarest] if self._rarest is not None else math.inf
-        # The index of terms is in the order of names: a stretch of it holds nothing but what is wanted.
-        alone = len(wanted) == 1 and self._rarest is not None and self._rarest.exact
-        self._in_order = self._rarest is None or (alone and order.field == "model")
-        self._share = math.prod(min(1.0, count / sample.total) for count in counts.values())
 
-    def after(self, start: str | None, want: int) -> list[Document]:
-        """Return the first `want` that come after `start`."""
-        found: list[Document] = []
-        length = _SPARE * want / self._share
-        spent = 0.0
-        while self._in_order or spent + length <= self._fewest:
-            end = self._sample.fence(self._order.field, start, length, forward=self._order.forward)
-            found += self._stretch(start, end, want - len(found))
-            if len(found) >= want or end is None:
-                return found
-            spent += max(length, RATE)
-            start, length = end, _GROWTH * max(length, RATE)
-        return found + self._with_rarest(start, want - len(found))
+    def marked(self, start: str | None, want: int) -> list[Document]:
+        """Return the first `want` marked entries that come after `start`."""
+        field, direction = self._order.field, self._order.direction
+        condition = MARKED | self._checks | self._order.after(start)
+        return list(self._entries.find(condition).sort(field, direction).limit(want))
 
-    def _stretch(self, start: str | None, end: str | None, want: int) -> list[Document]:
-        stretch = self._order.between(start, end)
-        if self._in_order and self._rarest is not None:
-            return self._find({"terms": self._rarest.term} | stretch, want)
-        # The range comes first: of several fields the embedded database looks up the first that it can.
-        return self._find(stretch | _checks(self._wanted), want)
+    def after(
+        self, start: str | None, want: int, live: Sequence[Live], marked: list[Document]
+    ) -> list[Document]:
+        """Return the first `want` that come after `start`, of the marked ones and those in segments."""
+        found = {document["_id"]: document for document in marked}
+        candidates = self._candidates(start, live)
+        field = self._order.field
+        missing, spare = want, _SPARE
+        while missing > 0:
+            some = set(islice(candidates, missing + spare))
+            if not some:
+                break
+            names = sorted({name for _, name in some})
+            for document in self._entries.find({"_id": {"$in": names}} | self._checks):
+                name = document["_id"]
+                # One whose place has changed is found where it is now.
+                if (document[field], name) in some and name not in found:
+                    found[name] = document
+                    missing -= 1
+            spare *= 2
+        ordered = sorted(
+            found.values(), key=lambda document: document[field], reverse=not self._order.forward
+        )
+        return ordered[:want]
 
-    def _with_rarest(self, start: str | None, want: int) -> list[Document]:
-        others = [item for item in self._wanted if item is not self._rarest or not item.exact]
-        term = {} if self._rarest is None else {"terms": self._rarest.term}
-        return self._find(term | _checks(others) | self._order.between(start, None), want)
+    def _candidates(self, start: str | None, live: Sequence[Live]) -> Iterator[tuple[str, str]]:
+        """Yield key and name of what meets the conditions in segments, in order."""
+        heads = {segment.key: self._segments.head(segment.key) for segment in live}
+        places = [
+            (key, [(key, number) for number in head.blocks(term)])
+            for key, head in heads.items()
+            for term in self._terms
+        ]
+        blocks = self._segments.blocks({place for _, some in places for place in some}) if places else {}
+        streams = [
+            self._within(
+                head,
+                [[blocks[key, number] for number in head.blocks(term)] for term in self._terms],
+                start,
+            )
+            for key, head in heads.items()
+        ]
+        return heapq.merge(*streams, reverse=not self._order.forward)
 
-    def _find(self, condition: Document, want: int) -> list[Document]:
-        return list(self._entries.find(condition).sort(self._order.field, self._order.direction).limit(want))
+    def _within(
+        self, head: Head, blocks: Sequence[Sequence[Block]], start: str | None
+    ) -> Iterator[tuple[str, str]]:
+        """Yield key and name of what meets the conditions in one segment, in order."""
+        sets = [self._set(head, index, some) for index, some in enumerate(blocks)]
+        chosen = reduce(np.logical_and, sets, np.ones(len(head.names), bool))
+        by_name = self._order.field == "model"
+        if not by_name:
+            chosen = chosen[head.by_recency]
+        keys = head.names if by_name else head.recencies
+        if self._order.forward:
+            first = 0 if start is None else keys.until(start)
+            places = first + np.flatnonzero(chosen[first:])
+        else:
+            places = np.flatnonzero(chosen[: None if start is None else keys.before(start)])[::-1]
+        for place in map(int, places):
+            key = keys[place]
+            yield key, key if by_name else head.names[int(head.by_recency[place])]
 
-
-def _checks(wanted: Sequence[Condition]) -> Document:
-    """Return the conditions as the database checks them on each document."""
-    checks: dict[str, list[Any]] = {}
-    for item in wanted:
-        checks.setdefault(item.field, []).append(item.value)
-    return {field: values[0] if len(values) == 1 else {"$all": values} for field, values in checks.items()}
+    def _set(self, head: Head, index: int, blocks: Sequence[Block]) -> np.ndarray:
+        """Return which of a segment's entries have a term, [entries] of truth values."""
+        chosen = np.zeros(len(head.names), bool)
+        for block in blocks:
+            chosen[block.find(self._terms[index])] = True
+        return chosen

@@ -1,27 +1,29 @@
 """What an entry can be found by: words, folded so that case and accents do not matter, and its plain fields.
 
-A database's index finds equal values quickly, and ranges of one field; it has no prefixes of words among
-several conditions. So each entry keeps `terms`: a few prefixes of each of its words, and `field:value` for
-each field that a list can be filtered by. Every condition of a list is then one term to look for, and what
-the term leaves open (a prefix of another length) is checked on what it finds.
+Each word of an entry is a term of the search index, `~word`, and so is each field that a list can be
+filtered by, `field:value`. A wanted word stands for all terms that begin with it.
 """
 
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from mlhub.common.model import Model, ModelState
+from mlhub.storage.segment import Term
 
 _WORD: Final = re.compile(r"\w+")
-_PREFIXES: Final = (2, 4, 7)
-"""Lengths of prefixes that are kept: few, since each is an entry of an index."""
 _MOST_WORDS: Final = 300
 _MOST_TAGS: Final = 100
 """How many words and tags of an entry can be found."""
 _LONGEST: Final = 200
 """Characters of a value that are in its term."""
+_FIELDS: Final = ("type", "state", "owner", "discipline", "reference")
+"""Fields of one value, that a list can be filtered by."""
+TERM_FIELDS: Final = (*_FIELDS, "tags", "words")
+"""Fields of an entry's document that its terms are made of."""
 
 
 class ModelFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +42,12 @@ class ModelFilter(msgspec.Struct, frozen=True, kw_only=True):
 class Condition(msgspec.Struct, frozen=True):
     """One thing that entries of a list must meet."""
 
-    term: str | None
-    """A term that all which meet it have; nothing for a word that is too short to have one."""
+    term: Term
+    """What all entries that meet it have in the index."""
     field: str
     """Field of the document that tells for certain."""
     value: Any
     """What the field, or one of its elements, must equal or match."""
-    exact: bool
-    """Whether having the term is the same as meeting the condition."""
 
 
 def words(text: str) -> list[str]:
@@ -64,19 +64,16 @@ def words_of(model: Model) -> list[str]:
     return words(f"{text} {model.model.replace('_', ' ')}")[:_MOST_WORDS]
 
 
-def terms_of(model: Model) -> list[str]:
-    """Return the terms an entry can be found by."""
-    terms = {_prefix(word, length) for word in words_of(model) for length in _PREFIXES if len(word) >= length}
-    plain = {
-        "type": model.type,
-        "state": model.state,
-        "owner": model.owner,
-        "discipline": model.discipline,
-        "reference": model.reference,
-    }
-    terms |= {_term(field, value) for field, value in plain.items() if value}
-    terms |= {_term("tags", tag) for tag in model.tags[:_MOST_TAGS]}
-    return sorted(terms)
+def terms_of(document: Mapping[str, Any]) -> list[str]:
+    """Return the terms an entry can be found by.
+
+    Args:
+        document: the entry's document, of which `TERM_FIELDS` will do.
+    """
+    terms = [_term(field, document[field]) for field in _FIELDS if document[field] is not None]
+    terms += {_term("tags", tag) for tag in document["tags"][:_MOST_TAGS]}
+    # Long words may be the same when cut.
+    return terms + list({_beginning(word) for word in document["words"]})
 
 
 def conditions(wanted: ModelFilter) -> list[Condition]:
@@ -90,22 +87,26 @@ def conditions(wanted: ModelFilter) -> list[Condition]:
         "tags": wanted.tag,
     }
     found = [
-        Condition(_term(field, value) if value else None, field, value, exact=0 < len(value) <= _LONGEST)
+        Condition(Term(_term(field, value), whole=True), field, value)
         for field, value in plain.items()
         if value is not None
     ]
-    return found + [_beginning(word) for word in words(wanted.q)]
+    return found + [
+        Condition(Term(_beginning(word), whole=False), "words", re.compile(f"^{re.escape(word)}"))
+        for word in words(wanted.q)
+    ]
 
 
-def _beginning(word: str) -> Condition:
-    lengths = [length for length in _PREFIXES if length <= len(word)]
-    term = _prefix(word, lengths[-1]) if lengths else None
-    pattern = re.compile(f"^{re.escape(word)}")
-    return Condition(term, "words", pattern, exact=len(word) in _PREFIXES)
+def checks(wanted: Iterable[Condition]) -> dict[str, Any]:
+    """Return conditions as the database checks them on a document."""
+    values: dict[str, list[Any]] = {}
+    for item in wanted:
+        values.setdefault(item.field, []).append(item.value)
+    return {field: some[0] if len(some) == 1 else {"$all": some} for field, some in values.items()}
 
 
-def _prefix(word: str, length: int) -> str:
-    return f"~{word[:length]}"
+def _beginning(word: str) -> str:
+    return f"~{word[:_LONGEST]}"
 
 
 def _term(field: str, value: str) -> str:

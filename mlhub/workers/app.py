@@ -3,7 +3,7 @@
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
@@ -19,6 +19,8 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
+from mlhub.storage.indexer import Indexer
+from mlhub.storage.indexes import IndexKeeper
 from mlhub.storage.leases import LeaseStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
@@ -49,6 +51,8 @@ from mlhub.workers.webhook.policy import DeliveryPolicy
 
 Kind = Literal["predict", "jobs"]
 """The two pools of a backend."""
+_UPKEEP: Final = 10.0
+"""Seconds between two looks at the search index."""
 
 
 def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
@@ -90,6 +94,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
     keep = timedelta(seconds=settings.prediction_ttl)
     leases = LeaseStore(database)
     models = ModelStore(database)
+    _keep_indexed(Indexer(database, models))
     versions = VersionStore(database)
     bundles = create_bundle_store(settings)
     shelf = BundleShelf(bundles, CopyStore(database), versions)
@@ -156,6 +161,14 @@ def _deliverer(settings: Settings, webhooks: WebhookStore) -> Deliverer | None:
     policy = DeliveryPolicy(settings.webhook_attempts, settings.webhook_pause)
     caller = Caller(settings.webhook_reach, timeout)
     return Deliverer(webhooks, caller, policy, secrets_of(settings.webhook_secret), timeout)
+
+
+def _keep_indexed(indexer: Indexer) -> None:
+    """Put entries into the search index while the worker runs."""
+    keeper = IndexKeeper((), indexer.run, _UPKEEP)
+    # Weak references would let the thread go at once; the closures live as long as the process.
+    worker_ready.connect(lambda **_: keeper.start(), weak=False)
+    worker_shutdown.connect(lambda **_: keeper.stop(), weak=False)
 
 
 def _publisher(app: Celery) -> Publish:
