@@ -111,19 +111,20 @@ class Database(msgspec.Struct, frozen=True):
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A RabbitMQ node; a test that stops it starts it again."""
-    with _broker(tmp_path_factory.mktemp("broker"), management=False) as server:
+    with running_broker(tmp_path_factory.mktemp("broker")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def managed_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Another RabbitMQ node, with its management API."""
-    with _broker(tmp_path_factory.mktemp("managed"), management=True) as server:
+    with running_broker(tmp_path_factory.mktemp("managed"), management=True) as server:
         yield server
 
 
 @contextmanager
-def _broker(folder: Path, *, management: bool) -> Iterator[Server]:
+def running_broker(folder: Path, *, management: bool = False) -> Iterator[Server]:
+    """Run a RabbitMQ node with its files in a folder."""
     ports = free_ports(PORTS, {})
     node = RabbitNode(folder / "node", BrokerPorts(**ports), management=management)
     epmd, rabbitmq = node.programs()
@@ -151,7 +152,13 @@ def _broker(folder: Path, *, management: bool) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An embedded document database; a test that stops it starts it again."""
-    folder = tmp_path_factory.mktemp("database")
+    with running_database(tmp_path_factory.mktemp("database")) as server:
+        yield server
+
+
+@contextmanager
+def running_database(folder: Path) -> Iterator[Server]:
+    """Run an embedded document database with its files in a folder."""
     port = free_ports(("database",), {})["database"]
     database = EmbeddedDatabase(folder / "files", port)
     server = Server(database.url, database.program(), folder / "database.log", lambda: _listens(port))
