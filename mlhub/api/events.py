@@ -24,7 +24,9 @@ _PAUSE: Final = 1.0
 
 def mark(prediction: Prediction) -> str:
     """Return the id of the event that tells of a prediction as it is; another one after each change."""
-    return prediction.status
+    if prediction.bulk is None:
+        return prediction.status
+    return f"{prediction.status}-{prediction.bulk.done}"
 
 
 def _differs(seen: str | None, prediction: Prediction) -> bool:

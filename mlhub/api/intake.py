@@ -37,8 +37,9 @@ class Intake:
             async for piece in pieces:
                 gathered += piece
                 if len(gathered) >= _PIECE:
-                    await asyncio.to_thread(self._write, bytes(gathered))
-                    gathered.clear()
+                    # Taken out first: what could not be written is not written once more below.
+                    whole, gathered = bytes(gathered), bytearray()
+                    await asyncio.to_thread(self._write, whole)
         finally:
             # Also of a body that breaks off: a resumable upload goes on from there.
             if gathered:

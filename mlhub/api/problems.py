@@ -73,7 +73,8 @@ def refusal(error: MLHubError, method: str, path: str) -> Refusal:
     headers = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="mlhub"'
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}:
+        # After a deadline too: what held the answer up may have passed.
         headers["Retry-After"] = str(getattr(error, "retry_after", 1))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _LOG.warning("%s %s: %d %s: %s", method, path, status, error.code, error.detail)

@@ -40,7 +40,12 @@ def kill(name: str, seconds: float, **notice: object) -> Fault:
     def begin(scene: Scene) -> None:
         scene.hub.parts[name].stop(signal.SIGKILL)
 
-    return Fault(f"kill -9 {name}", begin, lambda scene: scene.hub.parts[name].start(), seconds, **notice)  # type: ignore[arg-type]
+    def end(scene: Scene) -> None:
+        scene.hub.parts[name].start()
+        if name == "server":
+            scene.hub.wait_until(scene.answers, "an answer of the model server")
+
+    return Fault(f"kill -9 {name}", begin, end, seconds, **notice)  # type: ignore[arg-type]
 
 
 def kill_server(name: str, seconds: float, **notice: object) -> Fault:
@@ -85,6 +90,7 @@ def _start_all(scene: Scene) -> None:
     scene.broker.start()
     for part in scene.hub.parts.values():
         part.start()
+    scene.hub.wait_until_ready()
 
 
 def _limit(scene: Scene, size: int) -> None:
@@ -115,21 +121,21 @@ FAULTS: Final = (
     kill_server("broker", 1.0, allowed=AWAY),
     kill_server("database", 1.0, allowed=AWAY),
     Fault("kill -9 the whole hub", _kill_all, _start_all, 0.5, allowed=AWAY | {502}, breaks=True),
-    stop("predict", 3.0),
-    stop("jobs", 3.0),
-    stop("server", 3.0, allowed=AWAY | {502}),
-    stop("api", 3.0),
-    stop("broker", 3.0, allowed=AWAY),
-    stop("database", 3.0, allowed=AWAY),
+    stop("predict", 2.0),
+    stop("jobs", 2.0),
+    stop("server", 2.0, allowed=AWAY | {502}),
+    stop("api", 2.0),
+    stop("broker", 2.0, allowed=AWAY),
+    stop("database", 2.0, allowed=AWAY),
     Fault(
         "disk full",
         lambda scene: _limit(scene, _FILE_SIZE),
         lambda scene: _limit(scene, resource.RLIM_INFINITY),
-        2.5,
+        3.0,
         allowed=frozenset({503}),
         only=frozenset({"upload", "bulk"}),
     ),
-    Fault("network cut", _cut, _mend, 4.0, allowed=AWAY),
+    Fault("network cut", _cut, _mend, 3.0, allowed=AWAY),
 )
 """Each part in turn."""
 

@@ -4,9 +4,8 @@ import io
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +20,8 @@ WAIT: Final = 20
 PATIENCE: Final = 60.0
 """Seconds after which a client thinks that the connection is dead."""
 BULK_ROWS: Final = 1500
+_AGAIN: Final = 0.1
+"""Seconds before a client tries again what failed."""
 PREDICT: Final = "/model/truth/predict"
 
 
@@ -37,25 +38,30 @@ class Load:
         self._versions = itertools.count(1)
         self._stop = threading.Event()
         self._local = threading.local()
+        self._busy: list[Future[None]] = []
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Keep all clients busy while the block lasts."""
+    def start(self) -> None:
+        """Keep all clients busy from now on."""
         clients: list[Callable[[], float]] = [
-            *[self._predict] * 4,
-            *[self._submit] * 2,
+            *[self._predict] * 3,
+            self._submit,
             self._bulk,
             self._upload,
             self._read,
         ]
-        with ThreadPoolExecutor(len(clients), "client") as pool:
-            busy = [pool.submit(self._keep, client) for client in clients]
-            try:
-                yield
-            finally:
-                self._stop.set()
-            for one in busy:
-                one.result()
+        self._pool = ThreadPoolExecutor(len(clients), "client")
+        self._busy = [self._pool.submit(self._keep, client) for client in clients]
+
+    def finish(self) -> None:
+        """End all clients after the calls that they are in; a second time does nothing.
+
+        Raises:
+            AssertionError: one of them met what it could not make sense of.
+        """
+        self._stop.set()
+        self._pool.shutdown()
+        for one in self._busy:
+            one.result()
 
     def _keep(self, client: Callable[[], float]) -> None:
         while not self._stop.is_set():
@@ -69,7 +75,7 @@ class Load:
         )
         wrong = answer is not None and answer.ok and not self._truth.is_right(answer.json()["output"], number)
         self._note("predict", began, answer, wrong=wrong)
-        return 0.01
+        return 0.02 if answer is not None and answer.ok else _AGAIN
 
     def _submit(self) -> float:
         """Hand a row over to be predicted later, until that is known to be accepted."""
@@ -80,7 +86,7 @@ class Load:
             headers["X-Webhook"] = self._webhook
         body = {"input": rows(number)[0].tolist()}
         self._hand_over("submit", number, headers, called=called, json=body)
-        return 0.02
+        return 0.05
 
     def _bulk(self) -> float:
         """Hand a file of rows over."""
@@ -92,7 +98,7 @@ class Load:
         }
         content = npy(rows(first, BULK_ROWS))
         self._hand_over("bulk", first, headers, params={"bulk": "true"}, data=content)
-        return 0.5
+        return 1.0
 
     def _hand_over(
         self, kind: str, first: int, headers: dict[str, str], *, called: bool = False, **options: Any
@@ -105,7 +111,7 @@ class Load:
                     Accepted(kind, answer.headers["Location"], first, time.monotonic(), called=called)
                 )
                 return
-            if self._stop.wait(0.1):
+            if self._stop.wait(_AGAIN):
                 return
 
     def _upload(self) -> float:
@@ -120,8 +126,8 @@ class Load:
             if answer is not None and answer.ok:
                 place = f"/model/uploads/versions/v{number}"
                 self._ledger.accept(Accepted("upload", place, number, time.monotonic()))
-                return 1.0
-            if self._stop.wait(0.2):
+                return 1.5
+            if self._stop.wait(_AGAIN):
                 return 0.0
 
     def _read(self) -> float:

@@ -1,12 +1,10 @@
 """A whole hub with two of whatever there may be two of, and all that can happen to it."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,25 +16,24 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load
 from tests.chaos.model import Truth
 from tests.chaos.wire import Wire
-from tests.conftest import running_broker, running_database
+from tests.conftest import Server, running_broker, running_database
 from tests.integration.conftest import WEBHOOK_SECRET, Hub, Part
 from tests.integration.receiver import Receiver, receiving
-
-LEFT: Final = "test_chaos"
 
 
 class Scene(msgspec.Struct, frozen=True):
     """The hub, what surrounds it, and the load on it."""
 
     hub: Hub
-    broker: Any
-    database: Any
+    broker: Server
+    database: Server
     wires: tuple[Wire, ...]
     """Between the hub and these two."""
     receiver: Receiver
     """Of webhooks."""
     ledger: Ledger
     truth: Truth
+    load: Load
 
     def process(self, name: str) -> psutil.Process:
         """Return the process of a part that does its work; of the API, one of those."""
@@ -48,6 +45,12 @@ class Scene(msgspec.Struct, frozen=True):
     def api(self) -> list[psutil.Process]:
         """Return the processes of the API that serve."""
         return psutil.Process(self.hub.parts["api"].pid).children()
+
+    def answers(self) -> bool:
+        """Tell whether the model server does."""
+        with suppress(requests.RequestException):
+            return requests.get(f"{self.hub.server_url}/v2/health/ready", timeout=30).ok
+        return False
 
     def is_well(self) -> bool:
         """Tell whether the hub says of itself that it is ready."""
@@ -83,10 +86,13 @@ def playing(folder: Path) -> Iterator[Scene]:
         hub.publish("truth", truth.bundle)
         assert hub.create("uploads").status_code == 201
         load = Load(hub.url, truth, ledger, f"{receiver.url}/done")
-        # Whatever a test left as it was, the servers must be there when the clients are to end.
-        stack.callback(_restore, broker, database, wires)
-        with load.running():
-            yield Scene(hub, broker, database, wires, receiver, ledger, truth)
+        load.start()
+        try:
+            yield Scene(hub, broker, database, wires, receiver, ledger, truth, load)
+        finally:
+            # Whatever a test left as it was, all must go on for the clients to end.
+            _restore(hub, broker, database, wires)
+            load.finish()
 
 
 def _hub(folder: Path, urls: dict[str, str]) -> Hub:
@@ -128,12 +134,15 @@ def _end(part: Part) -> None:
     part.stop(signal.SIGKILL)
 
 
-def _restore(broker: Any, database: Any, wires: tuple[Wire, ...]) -> None:
+def _restore(hub: Hub, broker: Server, database: Server, wires: tuple[Wire, ...]) -> None:
     for wire in wires:
         wire.mend()
-    for server in (broker, database):
-        with suppress(AssertionError, ProcessLookupError):
-            os.kill(server.pid, signal.SIGCONT)
+    for one in (broker, database, *hub.parts.values()):
+        # One that does not run need not go on.
+        with suppress(AssertionError, psutil.NoSuchProcess):
+            process = psutil.Process(one.pid)
+            for each in (process, *process.children(recursive=True)):
+                each.resume()
 
 
 def until_well(scene: Scene, since: float, kinds: tuple[str, ...], calm: float, limit: float) -> float | None:

@@ -86,6 +86,8 @@ def test_clients_notice_no_more_than_they_may_for_a_long_time(scene: Scene, roun
 
 
 def test_all_that_was_accepted_was_done_right(scene: Scene, rounds: list[Round], capsys: Any) -> None:
+    begin(scene)
+    scene.load.finish()
     accepted = scene.ledger.accepted()
     deadline = time.monotonic() + LAST
 

@@ -20,7 +20,7 @@ from mlhub.common.errors import MLHubError
 from mlhub.common.prediction import Prediction
 from mlhub.common.webhook import ID, SIGNATURE, TIMESTAMP, Delivery, Webhook, sign
 from mlhub.storage.database import now
-from mlhub.storage.webhooks import WebhookStore
+from mlhub.storage.webhooks import Due, WebhookStore
 from mlhub.workers.webhook.call import Caller
 from mlhub.workers.webhook.policy import DeliveryPolicy
 
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 _MOST: Final = 32
 """Calls at once."""
-_MOST_OF_A_HOST: Final = 4
+_MOST_OF_A_HOST: Final = 8
 """Calls of one host at once: one that is slow must leave threads to the others."""
 _PAUSE: Final = 0.5
 """Seconds between two looks when there is nothing to do."""
@@ -94,58 +94,48 @@ class Deliverer:
         with self._lock:
             room = _MOST - self._running.total()
             busy = {host for host, count in self._running.items() if count >= _MOST_OF_A_HOST}
-        begun = 0
-        for due in self._webhooks.due(busy, room) if room > 0 else []:
-            with self._lock:
-                if self._running[due.host] >= _MOST_OF_A_HOST:
-                    continue
-                self._running[due.host] += 1
-            try:
-                taken = self._webhooks.take(due, self._lease)
-            except MLHubError:
-                self._end(due.host)
-                raise
-            if taken is None:
-                self._end(due.host)
-                continue
-            self._pool.submit(self._work, due.host, *taken)
-            begun += 1
-        return begun
+        found = self._webhooks.due(busy, room) if room > 0 else []
+        return sum(self._begin(due) for due in found)
+
+    def _begin(self, due: Due) -> bool:
+        with self._lock:
+            if self._stopping.is_set() or self._running[due.host] >= _MOST_OF_A_HOST:
+                return False
+            self._running[due.host] += 1
+        self._pool.submit(self._work, due)
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._freed.clear()
             started = time.monotonic()
+            begun = 0
             try:
                 begun = self.look()
             except MLHubError as error:
                 _LOG.info("webhooks put off: %s", error)
-                begun = 0
             except Exception:  # noqa: BLE001 (the edge of this thread: one surprise must not end it)
                 _LOG.exception("a look for webhooks failed")
-                begun = 0
-            length = time.monotonic() - started
+            self._stopping.wait(_IDLE * (time.monotonic() - started))
             if begun == 0:
                 # An ended call wakes it up, for more may wait for the same host.
-                self._freed.wait(max(_PAUSE, _IDLE * length))
-            self._stopping.wait(_IDLE * length)
+                self._freed.wait(_PAUSE)
 
-    def _work(self, host: str, prediction: Prediction, held: datetime) -> None:
+    def _work(self, due: Due) -> None:
         try:
-            self._deliver(prediction, held)
+            taken = self._webhooks.take(due, self._lease)
+            if taken is not None:
+                self._deliver(*taken)
         except MLHubError as error:
-            _LOG.warning("the call of a webhook was not recorded; it will be made again: %s", error)
+            _LOG.warning("a webhook was not taken or its call not recorded; it comes again: %s", error)
         except Exception:  # noqa: BLE001 (the edge of this thread: the lease ends, and another one tries)
-            _LOG.exception("the webhook of prediction %s failed unexpectedly", prediction.id)
+            _LOG.exception("the webhook of prediction %s failed unexpectedly", due.prediction)
         finally:
-            self._end(host)
-
-    def _end(self, host: str) -> None:
-        with self._lock:
-            self._running[host] -= 1
-            if not self._running[host]:
-                del self._running[host]
-        self._freed.set()
+            with self._lock:
+                self._running[due.host] -= 1
+                if not self._running[due.host]:
+                    del self._running[due.host]
+            self._freed.set()
 
     def _deliver(self, prediction: Prediction, held: datetime) -> None:
         webhook = prediction.webhook

@@ -9,7 +9,7 @@ import pytest
 
 from mlhub.api.events import events
 from mlhub.common.errors import MLHubError, NotFoundError, UnavailableError
-from mlhub.common.prediction import Prediction, PredictionStatus
+from mlhub.common.prediction import BulkProgress, Prediction, PredictionStatus
 from mlhub.storage.database import now
 
 STARTING, PROCESSING, SUCCEEDED = (
@@ -66,6 +66,18 @@ def test_who_comes_back_gets_what_is_new(seen: str) -> None:
     found = collect(looks(PROCESSING, SUCCEEDED), seen)
     told = [event.event for event in found if event.event]
     assert told == (["succeeded"] if seen == "processing" else ["processing", "succeeded"])
+
+
+def test_progress_of_many_rows_is_told() -> None:
+    done = [0, 10, 10, 20]
+
+    def look() -> Prediction:
+        progress = BulkProgress(done=done.pop(0), total=20)
+        status = PROCESSING if done else SUCCEEDED
+        return msgspec.structs.replace(prediction(status), bulk=progress)
+
+    told = [event for event in collect(look) if event.event]
+    assert [event.event_id for event in told] == ["processing-0", "processing-10", "succeeded-20"]
 
 
 def test_without_a_database_the_stream_goes_on_when_it_is_back() -> None:
