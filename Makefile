@@ -5,9 +5,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8181
 DATA   ?= .mlhub
+MINUTES ?= 10
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help up down test lint bench bench-quick
+.PHONY: help up down test chaos lint bench bench-quick
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,6 +22,9 @@ down: ## stop it; its data stays
 
 test: $(VENV)/.dev .venv-mlserver rabbitmq curl ## install what the tests need, and run them all
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.dev rabbitmq curl ## kill and stop every part under load for ten minutes (MINUTES=10)
+	MLHUB_CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest -s tests/chaos/long.py
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

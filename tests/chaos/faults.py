@@ -74,6 +74,11 @@ def stop(name: str, seconds: float, **notice: object) -> Fault:
     return Fault(f"SIGSTOP {name}", begin, end, seconds, **notice)  # type: ignore[arg-type]
 
 
+def full(name: str, begin: Callable[[Scene], None], end: Callable[[Scene], None]) -> Fault:
+    """Have no room for what is uploaded; all else goes on."""
+    return Fault(name, begin, end, 3.0, allowed=frozenset({503}), only=frozenset({"upload", "bulk"}))
+
+
 def _kill_api_process(scene: Scene) -> None:
     scene.process("api").kill()
 
@@ -127,17 +132,24 @@ FAULTS: Final = (
     stop("api", 2.0),
     stop("broker", 2.0, allowed=AWAY),
     stop("database", 2.0, allowed=AWAY),
-    Fault(
+    full(
         "disk full",
         lambda scene: _limit(scene, _FILE_SIZE),
         lambda scene: _limit(scene, resource.RLIM_INFINITY),
-        3.0,
-        allowed=frozenset({503}),
-        only=frozenset({"upload", "bulk"}),
     ),
     Fault("network cut", _cut, _mend, 3.0, allowed=AWAY),
 )
 """Each part in turn."""
+
+LONGER: Final = (
+    stop("broker", 12.0, allowed=AWAY),
+    stop("database", 12.0, allowed=AWAY),
+    stop("server", 12.0, allowed=AWAY | {502}),
+    kill_server("broker", 12.0, allowed=AWAY),
+    kill_server("database", 12.0, allowed=AWAY),
+    Fault("network cut", _cut, _mend, 15.0, allowed=AWAY),
+)
+"""What lasts longer than the hub's patience."""
 
 
 class Round(msgspec.Struct, frozen=True):

@@ -60,8 +60,13 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def playing(folder: Path) -> Iterator[Scene]:
-    """Run a hub under load, with a broker and a database that nothing else uses."""
+def playing(folder: Path, store: Path | None = None) -> Iterator[Scene]:
+    """Run a hub under load, with a broker and a database that nothing else uses.
+
+    Args:
+        folder: for all files.
+        store: for bundles, if not there too.
+    """
     for name in ("broker", "database", "hub", "hub/models"):
         (folder / name).mkdir()
     with ExitStack() as stack:
@@ -76,7 +81,7 @@ def playing(folder: Path) -> Iterator[Scene]:
             "MLHUB_BROKER_URL": broker.url.replace(f":{address.port}/", f":{wires[0].port}/"),
             "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{wires[1].port}/",
         }
-        hub = _hub(folder / "hub", urls)
+        hub = _hub(folder / "hub", urls, store or folder / "hub" / "bundles")
         for part in hub.parts.values():
             stack.callback(_end, part)
         for part in hub.parts.values():
@@ -95,7 +100,7 @@ def playing(folder: Path) -> Iterator[Scene]:
             load.finish()
 
 
-def _hub(folder: Path, urls: dict[str, str]) -> Hub:
+def _hub(folder: Path, urls: dict[str, str], store: Path) -> Hub:
     ports = free_ports(("api", "server"), {})
     repository = str(folder / "models")
     backend = {
@@ -105,7 +110,7 @@ def _hub(folder: Path, urls: dict[str, str]) -> Hub:
         "repository": repository,
     }
     environment = urls | {
-        "MLHUB_BUNDLES": str(folder / "bundles"),
+        "MLHUB_BUNDLES": str(store),
         "MLHUB_RUN_DIR": str(folder),
         "MLHUB_PORT": str(ports["api"]),
         "MLHUB_API_PROCESSES": "2",
