@@ -334,3 +334,11 @@ def test_predictions_of_older_hubs_are_taken_up(stores: Stores) -> None:
     assert claim.group.open[0].inputs[0].data == b"12345678"
     assert "status_1_published_at_1" not in stores.collection.index_information()
     assert stores.predictions.end("begun", PredictionStatus.CANCELED)
+
+
+def test_predictions_are_kept_for_as_long_as_is_set(stores: Stores) -> None:
+    (kept,) = stores.keep("p")
+    document = stores.collection.find_one({})
+    assert document["expires_at"] == kept.created_at + DAY
+    index = next(one for one in stores.collection.index_information().values() if "expireAfterSeconds" in one)
+    assert (index["key"], index["expireAfterSeconds"]) == ([("expires_at", 1)], 0)
