@@ -98,10 +98,17 @@ def _start_all(scene: Scene) -> None:
     scene.hub.wait_until_ready()
 
 
-def _limit(scene: Scene, size: int) -> None:
+def _limit(scene: Scene) -> None:
+    """Let the API write no file that is larger, so that its store behaves as on a full disk."""
     for process in scene.api():
         hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, hard))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_FILE_SIZE, hard))
+
+
+def _unlimit(scene: Scene) -> None:
+    for process in scene.api():
+        hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def _cut(scene: Scene) -> None:
@@ -132,11 +139,7 @@ FAULTS: Final = (
     stop("api", 2.0),
     stop("broker", 2.0, allowed=AWAY),
     stop("database", 2.0, allowed=AWAY),
-    full(
-        "disk full",
-        lambda scene: _limit(scene, _FILE_SIZE),
-        lambda scene: _limit(scene, resource.RLIM_INFINITY),
-    ),
+    full("disk full", _limit, _unlimit),
     Fault("network cut", _cut, _mend, 3.0, allowed=AWAY),
 )
 """Each part in turn."""

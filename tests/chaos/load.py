@@ -15,9 +15,9 @@ import requests
 from tests.chaos.ledger import Accepted, Call, Ledger
 from tests.chaos.model import Truth, npy, rows
 
-WAIT: Final = 20
+WAIT: Final = 60
 """Seconds that a client waits for an answer it asked to have at once."""
-PATIENCE: Final = 60.0
+PATIENCE: Final = 150.0
 """Seconds after which a client thinks that the connection is dead."""
 BULK_ROWS: Final = 1500
 _AGAIN: Final = 0.1

@@ -34,7 +34,7 @@ _PAUSE: Final = 0.5
 """Seconds between two looks when there is nothing to do."""
 _IDLE: Final = 4
 """Times the length of a look that pass before the next: a long list must not keep the database busy."""
-_SLACK: Final = 60.0
+_SLACK: Final = 20.0
 """Seconds of a lease besides those of the call: for resolving, connecting and recording."""
 _LARGEST: Final = 1024 * 1024
 """Bytes of a message; a longer one goes without the output."""
