@@ -20,7 +20,7 @@ up: $(VENV)/.local rabbitmq curl ## start the whole hub on this machine (PORT=81
 down: ## stop it; its data stays
 	@if [ -x $(BIN)/mlhub ]; then $(BIN)/mlhub down --data '$(DATA)'; fi
 
-test: $(VENV)/.dev .venv-mlserver rabbitmq curl ## install what the tests need, and run them all
+test: $(VENV)/.dev .venv-mlserver rabbitmq curl chromium ## install what the tests need, and run them all
 	$(BIN)/python -m pytest
 
 chaos: $(VENV)/.dev rabbitmq curl ## kill and stop every part under load for ten minutes (MINUTES=10)
@@ -51,7 +51,7 @@ $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing MLHub and what its tests need into $(VENV)"
-	@$(PIP) '.[local,all,s3,bench,dev]'
+	@$(PIP) '.[local,all,s3,bench,flower,dev]'
 	@touch $@ $(VENV)/.local
 
 # What the hub is tested with (MLServer) and compared with, each in an environment of its own, since their requirements clash.
@@ -76,10 +76,10 @@ $(CONTESTANTS:%=%/.installed): %/.installed: | $(VENV)/bin/python
 contestants: # one that cannot be installed is left out, and the report says so
 	@$(MAKE) --no-print-directory --keep-going $(CONTESTANTS) || true
 
-.PHONY: rabbitmq curl wrk
+.PHONY: rabbitmq curl wrk chromium
 rabbitmq:
 	@[ -n "$(MLHUB_BROKER_URL)" ] || PATH="$$PATH:/usr/sbin" command -v rabbitmq-server >/dev/null || \
 	  deploy/apt-install.sh rabbitmq-server
 
-curl wrk:
+curl wrk chromium:
 	@command -v $@ >/dev/null || deploy/apt-install.sh $@

@@ -14,6 +14,7 @@ from mlhub.local.command import down, up
 from mlhub.scaling.command import scaler
 from mlhub.servers.command import serve
 from mlhub.workers.command import worker
+from mlhub.workers.flower import flower
 
 app = typer.Typer(
     name="mlhub",
@@ -44,6 +45,7 @@ app.command(rich_help_panel="One machine")(up)
 app.command(rich_help_panel="One machine")(down)
 app.command(rich_help_panel="Parts of a hub")(api)
 app.command(rich_help_panel="Parts of a hub")(worker)
+app.command(rich_help_panel="Parts of a hub")(flower)
 app.command(rich_help_panel="Parts of a hub")(serve)
 app.command(rich_help_panel="Parts of a hub")(scaler)
 app.command(rich_help_panel="Parts of a hub")(doctor)

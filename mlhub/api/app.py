@@ -1,11 +1,11 @@
 """The composition of an API process: everything is built here and passed on through constructors."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import falcon.asgi
 
@@ -15,6 +15,11 @@ from mlhub.api.express import Express
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.purge import purge
 from mlhub.api.middleware import BearerToken, RequestId
+from mlhub.api.operations.beat import Beat
+from mlhub.api.operations.failures import Failures
+from mlhub.api.operations.metering import Metering
+from mlhub.api.operations.metrics import MetricsService
+from mlhub.api.operations.monitor import MonitorService
 from mlhub.api.operations.registry import Registry
 from mlhub.api.operations.service import OperationsService, PurgeService
 from mlhub.api.publication import Publication
@@ -24,7 +29,14 @@ from mlhub.api.resources.bundles import FormUploadResource, UploadResource
 from mlhub.api.resources.downloads import DownloadResource
 from mlhub.api.resources.exchange import ExportResource, ImportResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
+from mlhub.api.resources.metrics import MetricsResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
+from mlhub.api.resources.monitor import (
+    MonitorEventsResource,
+    MonitorResource,
+    PageResource,
+    read_pages,
+)
 from mlhub.api.resources.operations import (
     BackendsResource,
     MessagesResource,
@@ -51,8 +63,10 @@ from mlhub.api.services.predictions import PredictionService
 from mlhub.api.services.resumable import ResumableService
 from mlhub.api.services.routes import RouteCache, RouteService
 from mlhub.api.services.uploads import UploadService
+from mlhub.common.prediction import PredictionStatus
 from mlhub.common.sampling import create_sampler
 from mlhub.common.settings import Settings
+from mlhub.common.tally import Tally
 from mlhub.storage.bulks import BulkStore
 from mlhub.storage.bulkshelf import BulkShelf
 from mlhub.storage.cards import CardStore
@@ -70,6 +84,8 @@ from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
 from mlhub.storage.webhooks import WebhookStore
 
+_FAILED: Final = 10
+"""Failed predictions that the monitor page shows."""
 _THREADS: Final = 16
 """Calls of services at once; each waits for the database or a disk most of its time."""
 _UPKEEP: Final = 2.0
@@ -78,11 +94,23 @@ _SEGMENT: Final = 4096
 """Entries of its segments that an API process puts together at most; workers make larger ones."""
 
 
+class Attendant(Protocol):
+    """What an API process runs on its event loop besides its requests."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
 class Lifespan:
     """Starts what an API process runs besides its requests, and ends it."""
 
-    def __init__(self, gateway: Gateway, indexes: IndexKeeper, operations: OperationsService) -> None:
-        self._gateway = gateway
+    def __init__(
+        self, attendants: Sequence[Attendant], indexes: IndexKeeper, operations: OperationsService
+    ) -> None:
+        self._attendants = attendants
         self._indexes = indexes
         self._operations = operations
 
@@ -90,13 +118,15 @@ class Lifespan:
         """Begin to connect to the broker; the database is tried at its first use."""
         del scope, event
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "service"))
-        self._gateway.start()
+        for attendant in self._attendants:
+            attendant.start()
         self._indexes.start()
 
     async def process_shutdown(self, scope: Any, event: Any) -> None:
         """Close the connections."""
         del scope, event
-        await self._gateway.stop()
+        for attendant in reversed(self._attendants):
+            await attendant.stop()
         await asyncio.to_thread(self._indexes.stop)
         await asyncio.to_thread(self._operations.close)
 
@@ -115,7 +145,11 @@ def create_app(settings: Settings) -> Express:
     uploads = UploadStore(database, shelf)
     bulks = BulkStore(database)
     registry = Registry()
-    gateway = Gateway(settings, registry)
+    tally = Tally()
+    failures = Failures()
+    metering = Metering(tally, failures)
+    gateway = Gateway(settings, registry, tally)
+    beat = Beat(tally, failures, gateway.beat)
     indexes = IndexKeeper(
         [
             store.create_indexes
@@ -152,11 +186,24 @@ def create_app(settings: Settings) -> Express:
         predictions.waiting_since,
         pools.show,
     )
+    monitor = MonitorService(
+        operations,
+        registry,
+        beat,
+        lambda: predictions.page(None, PredictionStatus.FAILED, _FAILED, None).items,
+        {} if settings.flower_url is None else {"Flower": settings.flower_url},
+    )
+    pages = read_pages()
     purging = PurgeService(operations, partial(purge, settings.broker_url), predictions.cancel_waiting)
 
     request_id = RequestId()
     token = None if settings.token is None else BearerToken(settings.token)
-    middleware: list[Any] = [request_id, *([token] if token else []), Lifespan(gateway, indexes, operations)]
+    middleware: list[Any] = [
+        request_id,
+        metering,
+        *([token] if token else []),
+        Lifespan((gateway, beat, monitor), indexes, operations),
+    ]
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
     problems.add_handlers(app)
     app.req_options.strip_url_path_trailing_slash = True
@@ -212,11 +259,23 @@ def create_app(settings: Settings) -> Express:
             "/queues/{queue}": queues,
             "/queues/{queue}/messages": MessagesResource(purging),
             "/workers": workers,
+            "/monitor": MonitorResource(pages),
+            "/monitor/events": MonitorEventsResource(monitor),
+            "/pages/{file}": PageResource(pages),
+            "/metrics": MetricsResource(MetricsService(operations, registry, beat)),
             "/workers/{worker}": workers,
         },
     )
     _add(app.add_route, _open_inference(model_service, routes, predict, health, settings))
-    return Express(BodyWatch(app), routes, gateway, request_id, token, settings.default_wait)
+    return Express(
+        BodyWatch(app),
+        routes,
+        gateway,
+        request_id,
+        token,
+        metering,
+        settings.default_wait,
+    )
 
 
 def _open_inference(

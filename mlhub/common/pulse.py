@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from mlhub.common.tally import Reading
+
 INTERVAL: Final = 2.0
 """Seconds between two signs of life of a process."""
 ONLINE: Final = "worker-online"
@@ -20,6 +22,20 @@ API: Final = "api-heartbeat"
 """Type of those of the API's processes."""
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A request that failed."""
+
+    time: float
+    """When, in seconds since 1970."""
+    method: str
+    path: str
+    status: int
+    code: str
+    detail: str
+    request: str
+    """Its id, under which the log has more."""
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +50,10 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of memory that the process holds."""
     started: float = 0.0
     """When the process started, in seconds since 1970."""
+    readings: tuple[Reading, ...] = ()
+    """Where the numbers stand that it counts."""
+    failures: tuple[Failure, ...] = ()
+    """The latest requests that failed."""
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):

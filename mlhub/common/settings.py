@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     management_url: str | None = None
     """Base address of RabbitMQ's management API, which knows more of queues than AMQP tells; with name and
     password of its own (`http://name:password@host:15672`), or else with those of the broker."""
+    flower: bool = False
+    """Whether `mlhub up` runs Flower, Celery's monitor, beside the hub."""
+    flower_url: str | None = None
+    """Address of Flower, Celery's monitor, where it runs beside the hub: the monitor page links to it."""
     mongodb_url: str = "mongodb://127.0.0.1:27017/"
     """MongoDB, or any server that speaks its protocol."""
     database: str = "mlhub"

@@ -16,9 +16,13 @@ from mlhub.local.instance import MARK, Instance
 from mlhub.local.program import Plan, Program
 from mlhub.local.rabbitmq import PORTS, BrokerPorts, RabbitNode
 from mlhub.scaling.names import program_name
+from mlhub.workers.flower import check_flower
 
 _WORKER_PATIENCE: Final = 35.0
 """Seconds that a worker has for the calls it is in, each of them bounded by the backend's own timeout."""
+
+
+_FLOWER: Final = "flower"
 
 
 def make_plan(instance: Instance, settings: Settings) -> Plan:
@@ -26,6 +30,7 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
 
     Raises:
         MissingError: something that is needed is not installed.
+        SettingsError: Flower is wanted, and is not installed.
         UnacceptableError: the settings name a framework that does not exist or is not installed.
     """
     backends = dict(settings.backends) if "backends" in settings.model_fields_set else {}
@@ -40,7 +45,8 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
             "No framework is installed that the hub could serve; install one: pip install 'mlhub[sklearn]', "
             "or another of mlhub[pytorch], mlhub[keras], mlhub[tensorflow]."
         )
-    ports = instance.choose_ports([*PORTS, "database", *map(server_name, own)])
+    flower = [_FLOWER] if settings.flower else []
+    ports = instance.choose_ports([*PORTS, "database", *map(server_name, own), *flower])
     backends |= {
         name: BackendSettings(
             addresses=(f"http://127.0.0.1:{ports[server_name(name)]}",),
@@ -82,6 +88,12 @@ def make_plan(instance: Instance, settings: Settings) -> Plan:
         ]
     programs.append(Program(name="api", arguments=_mlhub("api"), tier=0, patience=_WORKER_PATIENCE))
     programs.append(Program(name="scaler", arguments=_mlhub("scaler"), tier=0))
+    if settings.flower:
+        check_flower()
+        environment["MLHUB_FLOWER_URL"] = f"http://127.0.0.1:{ports[_FLOWER]}"
+        programs.append(
+            Program(name=_FLOWER, arguments=_mlhub("flower", "--port", str(ports[_FLOWER])), tier=0)
+        )
     return Plan(
         programs=tuple(programs),
         environment=environment,

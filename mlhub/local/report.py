@@ -55,7 +55,9 @@ def show(
     if as_json:
         places = {
             "api": plan.url,
+            "monitor": f"{plan.url}/monitor",
             "rabbitmq": plan.management_url,
+            "flower": plan.environment.get("MLHUB_FLOWER_URL"),
             "data": str(instance.folder),
             "logs": str(instance.logs),
             "sample": call,
@@ -70,7 +72,9 @@ def show(
         "[bold green]The hub is up.[/]" if started.fresh else "[bold green]The hub was up already.[/]"
     )
     # Plain from here on, so that it can be pasted whatever it holds.
-    lines = [f"  API       {plan.url}"]
+    lines = [f"  API       {plan.url}", f"  Monitor   {plan.url}/monitor"]
+    if "MLHUB_FLOWER_URL" in plan.environment:
+        lines.append(f"  Flower    {plan.environment['MLHUB_FLOWER_URL']}")
     if plan.management_url:
         password = password_file(instance.broker)
         lines.append(f"  RabbitMQ  {plan.management_url} (user {RabbitNode.user}, password in {password})")

@@ -4,9 +4,12 @@ from typing import Any
 
 import falcon.asgi
 
+from mlhub.common import metrics
+from mlhub.common.tally import Tally
 from mlhub.servers import errors
 from mlhub.servers.folder import ModelFolder
 from mlhub.servers.frameworks import create_runtime
+from mlhub.servers.metrics import InferenceMeter, MetricsResource
 from mlhub.servers.options import ServerOptions
 from mlhub.servers.resources import (
     IndexResource,
@@ -35,7 +38,10 @@ def create_app(options: ServerOptions) -> "falcon.asgi.App[Any, Any]":
     app.add_route("/v2", ServerResource())
     app.add_route("/v2/health/live", LiveResource())
     app.add_route("/v2/health/ready", ReadyResource(serving))
-    infer = InferResource(serving, options.max_body_bytes)
+    tally = Tally()
+    tally.gauge(metrics.SERVER_MODELS, lambda: serving.loaded)
+    app.add_route("/metrics", MetricsResource(tally, serving.platform))
+    infer = InferResource(serving, InferenceMeter(tally), options.max_body_bytes)
     for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         app.add_route(prefix, ModelResource(serving))
         app.add_route(f"{prefix}/ready", ModelReadyResource(serving))

@@ -19,6 +19,11 @@ class ModelCache(Generic[V]):
         self._sizes: dict[Key, int] = {}
         """Bytes of each value, and of each that room is kept for."""
 
+    def __len__(self) -> int:
+        """Return how many values there are."""
+        with self._lock:
+            return len(self._values)
+
     @property
     def used(self) -> int:
         """Bytes of all values and of the room kept for others."""

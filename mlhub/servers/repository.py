@@ -56,6 +56,11 @@ class Repository:
         """Newest versions of models that were asked for without a version; `refresh` keeps them true."""
 
     @property
+    def loaded(self) -> int:
+        """How many versions are in memory."""
+        return len(self._cache)
+
+    @property
     def platform(self) -> str:
         """Name of the framework of all its models."""
         return self._runtime.platform

@@ -11,6 +11,7 @@ import mlhub
 from mlhub.common import oip
 from mlhub.common.errors import MalformedError, TooLargeError
 from mlhub.common.signature import TensorSpec
+from mlhub.servers.metrics import InferenceMeter
 from mlhub.servers.serving import Serving
 
 T = TypeVar("T")
@@ -135,8 +136,9 @@ class ModelReadyResource:
 class InferResource:
     """`/v2/models/{model}[/versions/{version}]/infer`."""
 
-    def __init__(self, serving: Serving, max_body_bytes: int) -> None:
+    def __init__(self, serving: Serving, meter: InferenceMeter, max_body_bytes: int) -> None:
         self._serving = serving
+        self._meter = meter
         self._max_body_bytes = max_body_bytes
 
     async def on_post(
@@ -145,7 +147,8 @@ class InferResource:
         """Predict."""
         header_length = _header_length(req)
         body = await _read(req, self._max_body_bytes)
-        answer, length = await self._serving.infer(model, version, body, header_length)
+        with self._meter.measured():
+            answer, length = await self._serving.infer(model, version, body, header_length)
         if length is not None:
             resp.content_type = oip.BINARY_TYPE
             resp.set_header(oip.HEADER_LENGTH, str(length))

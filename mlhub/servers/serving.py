@@ -35,6 +35,11 @@ class Serving:
         """Name of the framework of all models."""
         return self._repository.platform
 
+    @property
+    def loaded(self) -> int:
+        """How many versions are in memory."""
+        return self._repository.loaded
+
     async def infer(
         self, model: str, version: str | None, body: bytes, header_length: int | None
     ) -> tuple[bytes, int | None]:

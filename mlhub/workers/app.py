@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from mlhub.common import topology
 from mlhub.common.errors import UnavailableError
 from mlhub.common.settings import Settings, SettingsError
+from mlhub.common.tally import Tally
 from mlhub.common.webhook import secrets_of
 from mlhub.storage.bulks import BulkStore
 from mlhub.storage.bulkshelf import BulkShelf
@@ -30,9 +31,10 @@ from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
 from mlhub.storage.webhooks import WebhookStore
 from mlhub.storage.work import WorkStore
-from mlhub.workers import strategy, tasks, transport
+from mlhub.workers import pulse, strategy, tasks, transport
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.adapters.measured import MeasuredAdapter
 from mlhub.workers.attempts import AttemptPolicy
 from mlhub.workers.bulk import BulkJob
 from mlhub.workers.bulksweeper import BulkSweeper
@@ -66,7 +68,8 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         raise SettingsError(
             f"There is no backend {backend!r}; configured are: {known}.", code="unknown_backend"
         )
-    adapter = create_adapter(settings.backends[backend])
+    tally = Tally()
+    adapter = MeasuredAdapter(create_adapter(settings.backends[backend]), backend, tally)
     queue = topology.predict_queue(backend) if kind == "predict" else topology.jobs_queue(backend)
     # Encrypted connections may not be written by one thread while another reads: they go Celery's own way.
     is_plain = settings.broker_url.startswith("amqp://")
@@ -80,6 +83,7 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         broker_transport_options={"confirm_publish": kind == "jobs"},
         worker_consumer=QueueConsumer,
     )
+    app.steps["consumer"].add(pulse.beating(kind, backend, tally))
     if kind == "predict":
         tasks.register_predict(app, adapter, **({"Strategy": strategy.NAME} if is_plain else {}))
     else:

@@ -39,10 +39,10 @@ class QueueConsumer(Consumer):
         return super().ensure_connected(conn)
 
     class Blueprint(Consumer.Blueprint):
-        """The steps, without that one, and with the hub's own heartbeat."""
+        """The steps, without that one, and without the heartbeat: the hub has its own."""
 
         default_steps: ClassVar[list[str]] = [
-            "mlhub.workers.pulse:Beating" if step.endswith(":Heart") else step
+            step
             for step in Consumer.Blueprint.default_steps
-            if "delayed_delivery" not in step
+            if "delayed_delivery" not in step and not step.endswith(":Heart")
         ]

@@ -11,17 +11,21 @@ from celery.worker.heartbeat import Heart
 
 from mlhub.common import pulse
 from mlhub.common.pulse import Vitals
+from mlhub.common.tally import Tally
 
 
 class Heartbeat(Heart):
     """Celery's heartbeat; it goes over the connection for events, from the worker's main thread."""
 
-    def __init__(self, consumer: Any, vitals: Vitals) -> None:
+    def __init__(self, consumer: Any, vitals: Vitals, tally: Tally) -> None:
         super().__init__(consumer.timer, consumer.event_dispatcher, pulse.INTERVAL)
         self._vitals = vitals
+        self._tally = tally
 
     def _send(self, event: str, retry: bool = True) -> Any:  # noqa: FBT001, FBT002 (as Celery has it)
-        vitals = msgspec.structs.replace(self._vitals, memory=pulse.memory())
+        vitals = msgspec.structs.replace(
+            self._vitals, memory=pulse.memory(), readings=tuple(self._tally.read())
+        )
         return self.eventer.send(
             event,
             freq=self.interval,
@@ -34,28 +38,38 @@ class Heartbeat(Heart):
         )
 
 
-class Beating(bootsteps.StartStopStep):
-    """Takes the place of Celery's step for heartbeats."""
+def beating(kind: str, backend: str, tally: Tally) -> type[bootsteps.StartStopStep]:
+    """Make the step of a worker that takes the place of Celery's step for heartbeats.
 
-    requires = (Events,)
+    Args:
+        kind: of its pool.
+        backend: that it works for.
+        tally: what it counts.
+    """
 
-    def __init__(self, parent: Any, **options: Any) -> None:
-        parent.heart = None
-        super().__init__(parent, **options)
+    class Beating(bootsteps.StartStopStep):
+        """Beats while the worker is connected."""
 
-    def start(self, parent: Any) -> None:
-        """Begin, once connected."""
-        kind, backend, *_ = parent.hostname.split(".")
-        vitals = Vitals(
-            backend=backend, kind=kind, concurrency=parent.pool.num_processes or 0, started=pulse.STARTED
-        )
-        parent.heart = Heartbeat(parent, vitals)
-        parent.heart.start()
+        requires = (Events,)
 
-    def stop(self, parent: Any) -> None:
-        """Say goodbye."""
-        heart, parent.heart = parent.heart, None
-        if heart is not None:
-            heart.stop()
+        def __init__(self, parent: Any, **options: Any) -> None:
+            parent.heart = None
+            super().__init__(parent, **options)
 
-    shutdown = stop
+        def start(self, parent: Any) -> None:
+            """Begin, once connected."""
+            vitals = Vitals(
+                backend=backend, kind=kind, concurrency=parent.pool.num_processes, started=pulse.STARTED
+            )
+            parent.heart = Heartbeat(parent, vitals, tally)
+            parent.heart.start()
+
+        def stop(self, parent: Any) -> None:
+            """Say goodbye."""
+            heart, parent.heart = parent.heart, None
+            if heart is not None:
+                heart.stop()
+
+        shutdown = stop
+
+    return Beating

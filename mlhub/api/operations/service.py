@@ -114,6 +114,14 @@ class OperationsService:
             )
         return found
 
+    async def health(self) -> Health:
+        """Return how all parts were a moment ago.
+
+        Raises:
+            UnavailableError: they do not say.
+        """
+        return await self._health.get()
+
     async def backends(self) -> list[BackendState]:
         """Return all backends, in the order of the settings.
 
@@ -136,6 +144,15 @@ class OperationsService:
                 workers={kind: pools[name, kind] for kind in ("predict", "jobs")},
                 pools=dict(sizes.get(name, {})),
                 queues=tuple(queue for queue in queues if queue.backend == name),
+            )
+            for name, settings in self._backends.items()
+        ]
+
+    def configured(self) -> list[BackendState]:
+        """Return all backends as they are configured; what else is known of them is away."""
+        return [
+            BackendState(
+                name=name, types=settings.types, protocol=settings.protocol, addresses=settings.addresses
             )
             for name, settings in self._backends.items()
         ]
