@@ -18,6 +18,10 @@ class Count:
         self.value: float = 0
         """Where it stands; whoever counts adds to it."""
 
+    def increase(self) -> None:
+        """Count one."""
+        self.value += 1
+
 
 class Histogram:
     """How often values fell into which ranges."""

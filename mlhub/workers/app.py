@@ -9,7 +9,7 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
 from kombu.exceptions import OperationalError
 
-from mlhub.common import topology
+from mlhub.common import metrics, topology
 from mlhub.common.errors import UnavailableError
 from mlhub.common.settings import Settings, SettingsError
 from mlhub.common.tally import Tally
@@ -88,11 +88,11 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         tasks.register_predict(app, adapter, **({"Strategy": strategy.NAME} if is_plain else {}))
     else:
         app.steps["consumer"].add(DeadLetters)
-        _add_jobs(app, settings, backend, adapter)
+        _add_jobs(app, settings, backend, adapter, tally)
     return app
 
 
-def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAdapter) -> None:
+def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAdapter, tally: Tally) -> None:
     pickles = settings.backends[backend].allow_pickles
     database = connect(settings.mongodb_url, settings.database)
     keep = timedelta(seconds=settings.prediction_ttl)
@@ -113,8 +113,9 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         bundles=bundles,
         cards=cards,
     )
-    policy = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.lease))
-    claims = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.claim))
+    retries = tally.count(metrics.RETRIES, backend)
+    policy = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.lease), retries.increase)
+    claims = AttemptPolicy(settings.job_attempts, timedelta(seconds=settings.claim), retries.increase)
     rules = BundleRules(
         UnpackLimits(settings.max_unpacked_bytes, settings.max_unpacked_files, settings.max_unpacked_ratio),
         allow_pickles=settings.allow_pickles if pickles is None else pickles,

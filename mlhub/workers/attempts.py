@@ -44,6 +44,10 @@ _LONGEST_PAUSE: Final = 60.0
 """Seconds before a second try, how much longer before each further one, and before any at most."""
 
 
+def _nothing() -> None:
+    """Take no note."""
+
+
 class AttemptPolicy(msgspec.Struct, frozen=True):
     """Decides whether, and after what time, a failed job is tried again."""
 
@@ -51,10 +55,15 @@ class AttemptPolicy(msgspec.Struct, frozen=True):
     """How often a job is tried at most."""
     lease: timedelta
     """How long a worker may show no sign of life before another one may take its job over."""
+    noted: Callable[[], None] = _nothing
+    """Called for each job that is to be tried again."""
 
     def again(self, attempts: int, error: MLHubError) -> bool:
         """Tell whether a job that failed with `error` at its `attempts`-th try gets another one."""
-        return attempts < self.limit and isinstance(error, PASSING)
+        again = attempts < self.limit and isinstance(error, PASSING)
+        if again:
+            self.noted()
+        return again
 
     def exhausted(self, attempts: int) -> bool:
         """Tell whether a job was begun more often than it may be: its workers died on it."""

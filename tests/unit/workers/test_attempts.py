@@ -11,6 +11,7 @@ from mlhub.common.errors import (
     UnacceptableError,
     UnavailableError,
 )
+from mlhub.common.tally import Count
 from mlhub.workers.attempts import AttemptPolicy, SurpriseError, attempt
 
 POLICY = AttemptPolicy(limit=3, lease=timedelta(minutes=1))
@@ -40,3 +41,12 @@ def test_surprises_are_said_without_internals_and_logged_with_them(caplog: pytes
     assert "internal" in caplog.text
     with pytest.raises(UnacceptableError):
         attempt(lambda: (_ for _ in ()).throw(UnacceptableError("mine")))
+
+
+def test_each_job_that_is_tried_again_is_counted() -> None:
+    count = Count()
+    policy = AttemptPolicy(limit=3, lease=timedelta(minutes=1), noted=count.increase)
+    assert policy.again(1, BackendUnreachableError("Away."))
+    assert not policy.again(3, BackendUnreachableError("Away."))
+    assert not policy.again(1, UnacceptableError("Wrong."))
+    assert count.value == 1
