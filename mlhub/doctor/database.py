@@ -6,16 +6,13 @@ from typing import Final
 
 from mlhub.common.errors import MLHubError
 from mlhub.common.settings import Settings
+from mlhub.doctor.clocks import compare
 from mlhub.doctor.finding import Finding, bad, good, warning
 from mlhub.storage.database import connect
 from mlhub.storage.inspection import look, missing_indexes
 
 _WHAT: Final = "database"
 _OLDEST: Final = (7, 0)
-_SKEW: Final = 2.0
-"""Seconds by which clocks may differ."""
-_WORST_SKEW: Final = 10.0
-"""Seconds from which leases and reports of others seem to be over, or never to end."""
 
 
 def look_at_database(settings: Settings) -> Iterator[Finding]:
@@ -54,12 +51,4 @@ def look_at_database(settings: Settings) -> Iterator[Finding]:
         yield good(_WHAT, "It has all indexes.")
     # Its clock was read somewhere between the two.
     skew = max((before - server.time).total_seconds(), (server.time - after).total_seconds(), 0.0)
-    if skew > _SKEW:
-        finding = bad if skew > _WORST_SKEW else warning
-        yield finding(
-            "clocks",
-            f"The database's clock and this machine's differ by {skew:.1f} seconds.",
-            "Have all machines set their clocks by NTP.",
-        )
-    else:
-        yield good("clocks", "The database's and this machine's agree.")
+    yield compare("The database", skew)

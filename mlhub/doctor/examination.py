@@ -9,11 +9,13 @@ from mlhub.doctor.broker import look_at_broker
 from mlhub.doctor.contradictions import look_at_settings
 from mlhub.doctor.database import look_at_database
 from mlhub.doctor.finding import Check, Finding, bad
+from mlhub.doctor.management import look_at_management
 from mlhub.doctor.store import look_at_folders, look_at_store
 
 CHECKS: Final[tuple[Check, ...]] = (
     look_at_settings,
     look_at_broker,
+    look_at_management,
     look_at_database,
     look_at_store,
     look_at_folders,

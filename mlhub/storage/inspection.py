@@ -34,8 +34,9 @@ NEEDED: Final = (
     Index("versions", (("backend", 1), ("state", 1))),
     Index("versions", (("state", 1), ("published_at", 1))),
     Index("predictions", (("expires_at", 1),)),
-    Index("predictions", (("status", 1), ("published_at", 1))),
-    Index("predictions", (("key", 1),), unique=True),
+    Index("predictions", (("statuses", 1), ("_id", -1))),
+    Index("predictions", (("due_at", 1),)),
+    Index("predictions", (("keys", 1),), unique=True),
     Index("bundles", (("sha256", 1),)),
 )
 """Indexes without which the hub is slow, or keeps twice what must be there once; the stores make them."""

@@ -23,6 +23,37 @@ _COLUMNS: Final = (
 )
 
 
+class Access(msgspec.Struct, frozen=True):
+    """Where the management API is, and as whom to ask it."""
+
+    url: str
+    """Base address."""
+    virtual_host: str
+    """That of the hub, as a part of paths."""
+    user: str
+    password: str
+
+    @classmethod
+    def of(cls, url: str, broker_url: str) -> "Access":
+        """Read the two addresses; without a name in the first one, name and password are the broker's."""
+        broker = Connection(broker_url)
+        parts = urlsplit(url)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        if parts.username is None:
+            user, password = broker.userid or "guest", broker.password or "guest"
+        else:
+            user, password = parts.username, parts.password or ""
+        return cls(urlunsplit(bare).rstrip("/"), quote(broker.virtual_host or "/", safe=""), user, password)
+
+    def session(self) -> requests.Session:
+        """Return a session to ask with."""
+        session = requests.Session()
+        # The environment's proxies and passwords are not meant for the broker.
+        session.trust_env = False
+        session.auth = (self.user, self.password)
+        return session
+
+
 class _Rate(msgspec.Struct, frozen=True):
     rate: float = 0.0
 
@@ -58,19 +89,9 @@ class ManagementSampler:
             broker_url: names the virtual host.
             backends: those of the hub.
         """
-        broker = Connection(broker_url)
-        parts = urlsplit(url)
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-        host = quote(broker.virtual_host or "/", safe="")
-        self._address = f"{urlunsplit(bare).rstrip('/')}/api/queues/{host}"
-        self._session = requests.Session()
-        # The environment's proxies and passwords are not meant for the broker.
-        self._session.trust_env = False
-        self._session.auth = (
-            (parts.username, parts.password or "")
-            if parts.username is not None
-            else (broker.userid or "guest", broker.password or "guest")
-        )
+        access = Access.of(url, broker_url)
+        self._address = f"{access.url}/api/queues/{access.virtual_host}"
+        self._session = access.session()
         self._owners = owners(backends)
 
     def sample(self) -> list[QueueState]:

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 
 from mlhub.common import topology
+from mlhub.common.sampling.management import Access
 from mlhub.common.settings import Settings
 from mlhub.doctor import database as database_check
 from mlhub.doctor.api import look_at_api
@@ -23,6 +25,7 @@ from mlhub.doctor.backends import look_at_backends
 from mlhub.doctor.broker import look_at_broker
 from mlhub.doctor.database import look_at_database
 from mlhub.doctor.finding import Finding, State
+from mlhub.doctor.management import look_at_management
 from mlhub.doctor.store import look_at_folders, look_at_store
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
@@ -97,6 +100,60 @@ def test_a_broker_that_is_away_and_one_that_lets_nobody_in(settings: Any, broker
     (refused,) = look_at_broker(settings(broker_url=broker.url.replace("mlhub:", "mlhub:wrong")))
     assert refused.state is State.BAD
     assert "name and password" in refused.advice
+
+
+@pytest.fixture
+def managed(managed_broker: Any, settings: Any, backend: str) -> Iterator[Callable[..., Settings]]:
+    """Settings with a broker whose management API answers, and which has the queues of the backend."""
+    with kombu.Connection(managed_broker.url) as connection, connection.channel() as channel:
+        topology.DEAD(channel).declare()
+        for queue in topology.backend_queues(backend):
+            queue(channel).declare()
+
+        def make(**changes: Any) -> Settings:
+            urls = {"broker_url": managed_broker.url, "management_url": managed_broker.management_url}
+            return settings(**urls | changes)
+
+        yield make
+        for queue in topology.backend_queues(backend):
+            channel.queue_delete(queue.name)
+
+
+def test_policies_that_lose_work(managed: Any, backend: str) -> None:
+    made = managed()
+    access = Access.of(made.management_url, made.broker_url)
+    policy = f"{access.url}/api/policies/{access.virtual_host}/forgetful"
+    queue = f"queue mlhub.{backend}.jobs"
+
+    def found() -> dict[str, Finding]:
+        return named(look_at_management(made))
+
+    assert found()["management"].state is State.GOOD
+    assert found()["clocks"].state is State.GOOD
+    with access.session() as session:
+        forgets = {"pattern": rf"^mlhub\.{backend}\.jobs$", "definition": {"message-ttl": 60000}}
+        session.put(policy, json=forgets, timeout=10).raise_for_status()
+        try:
+            wait_until(lambda: queue in found())
+            assert "'forgetful' sets message-ttl" in found()[queue].detail
+        finally:
+            session.delete(policy, timeout=10).raise_for_status()
+
+
+def test_a_management_api_that_refuses_or_is_away(managed: Any) -> None:
+    place = managed().management_url.partition("://")[2].rpartition("@")[2]
+    (refused,) = look_at_management(managed(management_url=f"http://nobody:wrong@{place}"))
+    assert (refused.state, refused.detail) == (State.WARNING, "RabbitMQ's management API answers 401.")
+    (away,) = look_at_management(managed(management_url=f"http://{NOBODY}"))
+    assert away.state is State.WARNING
+    assert list(look_at_management(managed(management_url=None))) == []
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_a_database_that_is_away(settings: Any) -> None:
