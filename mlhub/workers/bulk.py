@@ -29,6 +29,8 @@ _LONGEST: Final = 1.0
 """Seconds after which a worker ends its chunk where it is, so that others have their turn."""
 _LARGEST: Final = 16 * 1024 * 1024
 """Bytes of outputs after which it does as well."""
+_CALL: Final = 2 * 1024 * 1024
+"""Bytes of inputs in a call, a row at least: a model server has several such calls in its memory at once."""
 _PAUSE: Final = timedelta(seconds=2)
 """How long a chunk waits that failed for a reason that may pass."""
 
@@ -153,8 +155,8 @@ class BulkJob:
         done = size = width = 0
         output: BulkOutput | None = None
         while output is None or (done < rows and time.monotonic() < end and size < _LARGEST):
-            count = min(self._pace.rows(bulk.deployment), rows - done)
-            result = self._ask(bulk, reader, done, count, first)
+            wanted = min(self._pace.rows(bulk.deployment), rows - done)
+            count, result = self._ask(bulk, reader, done, wanted, first)
             own = BulkOutput(result.name, result.datatype, result.shape[1:])
             if output not in (None, own):
                 raise BackendError(f"Their output is {_described(own)}, that of others {_described(output)}.")
@@ -165,10 +167,12 @@ class BulkJob:
             size += len(result.data)
         return done, output, width
 
-    def _ask(self, bulk: Bulk, reader: RowReader, start: int, count: int, first: int) -> Tensor:
-        """Predict some rows in one call."""
-        given = reader.take(start, start + count)
-        inputs = [tensor.encode(name, array) for name, array in given.inputs.items()]
+    def _ask(self, bulk: Bulk, reader: RowReader, start: int, wanted: int, first: int) -> tuple[int, Tensor]:
+        """Predict some rows in one call, fewer than wanted where they are large; return how many, too."""
+        given = reader.take(start, start + wanted)
+        size = sum(array.nbytes for array in given.inputs.values())
+        count = min(wanted, max(1, wanted * _CALL // max(1, size)))
+        inputs = [tensor.encode(name, array[:count]) for name, array in given.inputs.items()]
         started = time.monotonic()
         try:
             outputs = self._adapter.predict(bulk.model, bulk.deployment, inputs, bulk.outputs)
@@ -182,7 +186,7 @@ class BulkJob:
         if result is None or result.shape[:1] != (count,):
             given_rows = "no outputs" if result is None else f"an output of shape {list(result.shape)}"
             raise BackendError(f"The model gave {given_rows} for {count} rows.")
-        return result
+        return count, result
 
     def _fail(self, bulk: Bulk, chunk: Chunk, reason: str) -> None:
         span = chunk.span
