@@ -111,6 +111,9 @@ class BulkOutput(msgspec.Struct, frozen=True):
     row: tuple[int, ...]
     """Shape for one row."""
 
+    def __str__(self) -> str:
+        return f"{self.datatype} of shape {list(self.row)}"
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """The output of some rows, in the bundle store: the elements of a tensor as they travel."""
@@ -129,6 +132,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     width: int = 0
     """Characters of its longest text."""
+    seconds: float = 0.0
+    """What the model server took for it."""
 
 
 class Bulk(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +168,8 @@ class Bulk(msgspec.Struct, frozen=True, kw_only=True):
     """What is begun and not done."""
     done: int = 0
     """Rows whose output is there."""
+    seconds: float = 0.0
+    """What the model server took for them."""
     output: BulkOutput | None = None
     """What comes out, known from the first chunk on."""
     swept_at: datetime
@@ -226,7 +233,12 @@ class Bulk(msgspec.Struct, frozen=True, kw_only=True):
         rest = chunk.span.after(part.rows, part.taken)
         left = None if rest is None else Chunk(rest, "", time)
         changed = self._with(chunk, left)
-        return msgspec.structs.replace(changed, done=self.done + part.rows, output=self.output or part.output)
+        return msgspec.structs.replace(
+            changed,
+            done=self.done + part.rows,
+            seconds=self.seconds + part.seconds,
+            output=self.output or part.output,
+        )
 
     def close(self) -> "Bulk | None":
         """Note that there is nothing left to do; nothing when that is known."""

@@ -23,6 +23,10 @@ _AT_ONCE: Final = 500
 """Documents read at once."""
 
 
+_CHANGING: Final = ("following", "chunks", "done", "seconds", "output", "closed", "revision")
+"""Fields that work changes."""
+
+
 class BulkStore:
     """The work of bulk predictions, in the collections `bulks` and `bulk_parts`."""
 
@@ -181,9 +185,7 @@ class BulkStore:
     @translated()
     def _set(self, bulk: Bulk, changed: Bulk) -> bool:
         document = to_document(changed)
-        values = {
-            name: document[name] for name in ("following", "chunks", "done", "output", "closed", "revision")
-        }
+        values = {name: document[name] for name in _CHANGING}
         return compare_and_set(self._bulks, bulk.id, {"revision": bulk.revision}, {"$set": values})
 
 

@@ -108,6 +108,16 @@ def test_lines_of_json_and_csv_are_rows_too(hub: Any, digits: Any, published: st
     assert odd.status_code == 406
 
 
+def test_events_tell_of_rows_as_they_are_done(hub: Any, digits: Any, published: str) -> None:
+    accepted = submit(hub, saved(many(digits, 100_000)), NPY)
+    events = hub.call("GET", f"{accepted.headers['Location']}/events").text.splitlines()
+    told = [json.loads(line.removeprefix("data: ")) for line in events if line.startswith("data: ")]
+    done = [item["progress"]["done"] for item in told]
+    assert done == sorted(done)
+    assert (told[-1]["status"], done[-1]) == ("succeeded", 100_000)
+    assert told[-1]["metrics"]["predict_time"] > 0
+
+
 def test_another_output_can_be_asked_for(hub: Any, digits: Any, published: str) -> None:
     content = gzip.compress(json_lines(digits.rows))
     shown = ended(hub, submit(hub, content, LINES, "?outputs=predict_proba", Content_Encoding="gzip"))
