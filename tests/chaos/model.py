@@ -32,7 +32,9 @@ class Truth:
 
     def version(self, number: int) -> bytes:
         """Return a bundle that no other number has, of more than a megabyte."""
-        return bundle(self._files | {"notes/noise.bin": np.random.default_rng(number).bytes(1_500_000)})
+        # Text, to whoever looks for pickles.
+        noise = f"version {number}: ".encode() + np.random.default_rng(number).bytes(1_500_000)
+        return bundle(self._files | {"notes/noise.txt": noise})
 
     def says(self, first: int, count: int = 1) -> NDArray[np.float64]:
         """Return what it predicts for some numbers, [count]; no two of them are less than 0.2 apart."""
