@@ -107,7 +107,10 @@ class Acceptance:
         own = {waiter.prediction.id for waiter in group}
         new: dict[str, dict[str, None]] = {}
         for one in kept:
-            if isinstance(one, Prediction) and (name := group_of(one.id)) in own:
+            # Those that wait for their turn are announced when it comes.
+            if isinstance(one, MLHubError) or one.published_at is None:
+                continue
+            if (name := group_of(one.id)) in own:
                 new.setdefault(one.backend, {})[name] = None
         try:
             await asyncio.gather(*(self._announce(list(names), backend) for backend, names in new.items()))

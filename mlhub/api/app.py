@@ -14,6 +14,7 @@ from mlhub.api.bodies import BodyWatch
 from mlhub.api.express import Express
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.purge import purge
+from mlhub.api.lanegate import LaneGate
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.operations.beat import Beat
 from mlhub.api.operations.failures import Failures
@@ -75,6 +76,7 @@ from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import check, connect, version
 from mlhub.storage.indexer import Indexer
 from mlhub.storage.indexes import IndexKeeper
+from mlhub.storage.lanes import LaneStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.pools import PoolStore
 from mlhub.storage.predictions import PredictionStore
@@ -160,7 +162,9 @@ def create_app(settings: Settings) -> Express:
     )
 
     model_service = ModelService(models, versions, catalogue, settings)
-    prediction_service = PredictionService(predictions, settings.max_prediction_bytes)
+    prediction_service = PredictionService(
+        predictions, LaneGate(LaneStore(database)), settings.max_prediction_bytes
+    )
     upload_service = UploadService(models, versions, catalogue, shelf, model_service)
     bulk_service = BulkService(
         predictions,

@@ -159,6 +159,8 @@ class Settings(BaseSettings):
     """Seconds one step of validation may take; calls to model servers have limits of their own besides."""
     job_attempts: Count = 8
     """How often a job is tried before its record fails."""
+    job_deadline: Seconds = 86400.0
+    """Seconds after which an asynchronous prediction fails that was not done."""
     sweep_interval: Seconds = 15.0
     """Seconds between two looks for records whose message was lost."""
     reconcile_interval: Seconds = 10.0

@@ -4,6 +4,7 @@ The metadata database pays for each document it changes, and little for what is 
 a group have in common stands in their document once.
 """
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Self
@@ -24,6 +25,9 @@ LOST_AFTER: Final = timedelta(seconds=5)
 
 WEBHOOK_DUE: Final = "webhook_due"
 """The field that ended predictions have whose webhook is to be called: from when on."""
+
+_TIME: Final = 12
+"""Digits of the time in the name of a group: milliseconds."""
 
 _OF_GROUP: Final = ("lease_until", "attempts", "published_at")
 """Fields of a prediction that its group has for all."""
@@ -82,10 +86,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         """Whom to call at its end; a prediction with a webhook is a group of its own."""
         return self.predictions[0].webhook
 
-    def announced_after(self, time: datetime) -> bool:
-        """Whether its message went out after `time`, and no worker has begun since: it is on the queue."""
+    def announced_after(self, moment: datetime) -> bool:
+        """Whether its message went out after `moment`, and no worker has begun since: it is on the queue."""
         sent = self.published_at
-        return sent is not None and sent > time and (self.started_at is None or sent > self.started_at)
+        return sent is not None and sent > moment and (self.started_at is None or sent > self.started_at)
 
     def replaced(self, changed: Sequence[Prediction]) -> Self:
         """Return the group with some of its predictions changed."""
@@ -93,6 +97,20 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self, predictions=tuple(by_id.get(item.id, item) for item in self.predictions)
         )
+
+
+def time_of(name: str, seconds: float = 0.0) -> str:
+    """Return the beginning of names that are given `seconds` after that of a group."""
+    try:
+        moment = int(name[:_TIME], 16) / 1000
+    except ValueError:
+        moment = time.time()
+    return name_at(moment + seconds)
+
+
+def name_at(moment: float) -> str:
+    """Return the beginning of names that are given at a time, in seconds since 1970."""
+    return f"{int(moment * 1000):0{_TIME}x}"
 
 
 def document_of(group: Group, keep: timedelta) -> Document:

@@ -6,7 +6,6 @@ is a prediction of its own.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -19,7 +18,16 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
 from mlhub.common.errors import MLHubError, NotFoundError
 from mlhub.common.prediction import ENDED, TRANSITIONS, Prediction, PredictionStatus, group_of
 from mlhub.storage.database import Document, now, translated
-from mlhub.storage.groups import WEBHOOK_DUE, Group, changes_of, document_of, group_in, whole
+from mlhub.storage.groups import (
+    WEBHOOK_DUE,
+    Group,
+    changes_of,
+    document_of,
+    group_in,
+    name_at,
+    time_of,
+    whole,
+)
 from mlhub.storage.paging import Page, SortKey, after, cursor_of
 
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -30,8 +38,6 @@ _FIRST_STRETCH: Final = 2.0
 _GROWTH: Final = 4.0
 """Seconds of the list that are looked at first, and how much longer each further stretch is."""
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME: Final = 12
-"""Digits of the time in the name of a group."""
 _OVERDUE: Final = 3600.0
 """Seconds that documents may be older than they are kept: the database looks every so often."""
 _OLD_INDEX: Final = "status_1_published_at_1"
@@ -293,19 +299,16 @@ def _stretches(before: str | None, keep: timedelta) -> Iterator[Document]:
     Names begin with the milliseconds of their creation.
     """
     upper = "" if before is None else group_of(before)
-    newest = time.time()
-    with suppress(ValueError):
-        newest = min(newest, int(upper[:_TIME], 16) / 1000)
-    oldest = time.time() - keep.total_seconds() - _OVERDUE
+    newest = time_of(upper)
+    oldest = name_at(time.time() - keep.total_seconds() - _OVERDUE)
     span = _FIRST_STRETCH
     included = True
     while True:
-        lower = newest - span
+        bottom = time_of(newest, -span)
         condition = {} if not upper else {"$lte" if included else "$lt": upper}
-        if lower < oldest:
+        if bottom < oldest:
             yield condition
             return
-        bottom = f"{int(lower * 1000):0{_TIME}x}"
         yield condition | {"$gte": bottom}
         upper, included = bottom, False
         span *= _GROWTH

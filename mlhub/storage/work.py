@@ -4,20 +4,24 @@ A claim has a name, and what it records counts only while it is the last one. So
 in hand, because one of them was thought to be dead, gets the results of one.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from pymongo import UpdateMany, UpdateOne
+from pymongo import ASCENDING, UpdateMany, UpdateOne
 from pymongo.database import Database
 
 from mlhub.common.prediction import ENDED, Prediction, PredictionStatus
 from mlhub.storage.database import Document, now, translated
-from mlhub.storage.groups import LARGE, LOST_AFTER, Group, changes_of, group_in
+from mlhub.storage.groups import LARGE, LOST_AFTER, Group, changes_of, group_in, name_at, time_of
 
-_AT_ONCE = 500
+_AT_ONCE: Final = 500
 """Groups that are looked at in one go."""
+_STRETCH: Final = 0.5
+_GROWTH: Final = 2.0
+"""Seconds of a lane that are looked at first, and how much longer each further stretch is."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -48,18 +52,18 @@ class WorkStore:
             lease: how long they are the holder's unless it is prolonged.
             orphaned: whether the broker says that the worker which had them before is gone.
         """
-        time = now()
+        moment = now()
         documents = [
             document
             for document in self._groups.find(_these(names))
-            if "queue" in document and (orphaned or document["lease_until"] <= time)
+            if "queue" in document and (orphaned or document["lease_until"] <= moment)
         ]
         alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
         for document in documents:
             begun = {*document["statuses"], PredictionStatus.PROCESSING} - {PredictionStatus.STARTING}
             document["statuses"] = sorted(begun)
             alike.setdefault((document["revision"], tuple(document["statuses"])), []).append(document["_id"])
-        taken: Document = {"holder": holder, "lease_until": time + lease, "started_at": time}
+        taken: Document = {"holder": holder, "lease_until": moment + lease, "started_at": moment}
         changes = [
             UpdateMany(
                 {**_these(alike_names), "revision": revision},
@@ -156,9 +160,25 @@ class WorkStore:
     @translated()
     def release(self, names: Sequence[str], holder: str, pause: timedelta) -> None:
         """Give claimed groups back, to be taken up again after `pause`."""
-        time = now()
-        values = {"holder": "", "lease_until": time, "due_at": time + pause}
+        moment = now()
+        values = {"holder": "", "lease_until": moment, "due_at": moment + pause}
         self._groups.update_many({**_these(names), "holder": holder}, {"$set": values})
+
+    @translated()
+    def fail(self, names: Sequence[str], reason: str) -> None:
+        """End what is open of groups that nobody has in hand."""
+        for document in list(self._groups.find(_these(names))):
+            if "queue" not in document or document["lease_until"] > now():
+                continue
+            group = group_in(document)
+            changed = [
+                msgspec.structs.replace(
+                    item, status=PredictionStatus.FAILED, completed_at=now(), error=reason, dead=True
+                )
+                for item in group.open
+            ]
+            held = {"_id": group.id, "revision": group.revision}
+            self._groups.update_one(held, changes_of(group.replaced(changed)))
 
     @translated()
     def due(self) -> list[Group]:
@@ -166,15 +186,43 @@ class WorkStore:
 
         Their message may be lost, or their worker; or they were given back to be tried again.
         """
-        time = now()
-        found = self._groups.find({"due_at": {"$lte": time}}, {"items.inputs": 0}).limit(_AT_ONCE)
-        return [group_in(document) for document in found if document["lease_until"] <= time]
+        moment = now()
+        found = self._groups.find({"due_at": {"$lte": moment}}, {"items.inputs": 0}).limit(_AT_ONCE)
+        return [group_in(document) for document in found if document["lease_until"] <= moment]
 
     @translated()
-    def mark_published(self, names: Iterable[str], time: datetime) -> None:
+    def waiting(self, lane: str, after: str, most: int) -> list[Group]:
+        """Return the first groups that wait for their turn in a lane, without inputs.
+
+        Args:
+            lane: its name.
+            after: name below which none waits.
+            most: predictions in them; one group is returned even if it has more.
+        """
+        # The embedded database fetches all that a query finds, so it is asked for stretches of time.
+        lower, span = after, _STRETCH
+        groups: list[Group] = []
+        size = 0
+        newest = name_at(time.time() + 1)
+        while lower < newest:
+            upper = time_of(lower, span)
+            wanted = {"queue": lane, "_id": {"$gte": lower, "$lt": upper}}
+            found = self._groups.find(wanted, {"items.inputs": 0}).sort("_id", ASCENDING)
+            for document in found.limit(most + 1):
+                if document["published_at"] is not None:
+                    continue
+                size += document["size"]
+                if groups and size > most:
+                    return groups
+                groups.append(group_in(document))
+            lower, span = upper, span * _GROWTH
+        return groups
+
+    @translated()
+    def mark_published(self, names: Iterable[str], moment: datetime) -> None:
         """Note that the message of open groups goes out."""
         open_ones = {**_these(list(names)), "queue": {"$exists": True}}
-        self._groups.update_many(open_ones, {"$set": {"published_at": time, "due_at": time + LOST_AFTER}})
+        self._groups.update_many(open_ones, {"$set": {"published_at": moment, "due_at": moment + LOST_AFTER}})
 
 
 def _these(names: Sequence[str]) -> dict[str, Any]:

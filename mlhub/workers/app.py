@@ -22,6 +22,7 @@ from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
 from mlhub.storage.indexer import Indexer
 from mlhub.storage.indexes import IndexKeeper
+from mlhub.storage.lanes import LaneStore
 from mlhub.storage.leases import LeaseStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
@@ -42,10 +43,11 @@ from mlhub.workers.bundle.archive import UnpackLimits
 from mlhub.workers.consumer import DeadLetters, QueueConsumer
 from mlhub.workers.dispatcher import Dispatcher
 from mlhub.workers.prediction import PredictionJob
+from mlhub.workers.queuelength import QueueLength
 from mlhub.workers.reconciler import Reconciler
 from mlhub.workers.records import Records
 from mlhub.workers.removal import RemovalJob
-from mlhub.workers.sweeper import Publish, Sweeper, Waiting
+from mlhub.workers.sweeper import Publish, Sweeper
 from mlhub.workers.validation.job import BundleRules, ValidationJob
 from mlhub.workers.webhook.call import Caller
 from mlhub.workers.webhook.deliverer import Deliverer
@@ -124,7 +126,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
     )
     bulks = BulkStore(database)
     bulk_shelf = BulkShelf(bulks, shelf, bundles)
-    publish, waiting = _publisher(app), _counter(app)
+    publish, waiting = _publisher(app), QueueLength(app)
     send_turn = partial(publish, topology.JOB_BULK)
     bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn)
     tasks.register_jobs(
@@ -151,7 +153,15 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         bulk_sweeper.sweep,
     )
     reconciler = Reconciler(backend, records, adapter, leases, rules, settings.reconcile_interval)
-    dispatcher = Dispatcher(records.work, leases, publish, waiting, policy.lease)
+    dispatcher = Dispatcher(
+        records.work,
+        LaneStore(database),
+        leases,
+        publish,
+        waiting,
+        policy,
+        timedelta(seconds=settings.job_deadline),
+    )
     webhooks = _deliverer(settings, WebhookStore(database))
     # Weak references would let the threads go at once; the closures live as long as the process.
     for thread in (sweeper, reconciler, dispatcher, *([webhooks] if webhooks else [])):
@@ -186,16 +196,3 @@ def _publisher(app: Celery) -> Publish:
             raise UnavailableError("The broker does not answer.", code="broker_unavailable") from error
 
     return publish
-
-
-def _counter(app: Celery) -> Waiting:
-    def waiting(backend: str) -> int:
-        try:
-            with app.connection_for_write() as connection:
-                return int(
-                    topology.jobs_queue(backend)(connection.default_channel).queue_declare().message_count
-                )
-        except (OperationalError, OSError) as error:
-            raise UnavailableError("The broker does not answer.", code="broker_unavailable") from error
-
-    return waiting

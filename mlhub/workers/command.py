@@ -1,9 +1,13 @@
 """`mlhub worker`: one process of a backend's predict or job pool."""
 
+import os
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+_NICE: Final = 10
+"""How far job workers stand behind other processes of their machine."""
 
 
 class PoolKind(StrEnum):
@@ -35,6 +39,9 @@ def worker(
 
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
+    if kind is PoolKind.JOBS:
+        # Whoever waits for an answer comes first.
+        os.nice(_NICE)
     app = create_worker(settings, backend, kind.value)
     # What is more than the slots waits at the server: it shall not idle while a worker is between two calls.
     ahead = settings.backends[backend].slots_ahead

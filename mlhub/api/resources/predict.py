@@ -77,7 +77,7 @@ class PredictResource:
         """Predict what was ordered, now or later, and answer in the form that is wanted."""
         webhook = self._webhooks.asked(req, later=prefer.respond_async)
         if prefer.respond_async:
-            prediction = self._predictions.prepare(order, key_of(req), webhook)
+            prediction = self._predictions.prepare(order, key_of(req), webhook, req.remote_addr)
             await self._answer_later(resp, await self._acceptance.accept(prediction), prefer.wait)
             return
         wait = self._default_wait if prefer.wait is None else prefer.wait

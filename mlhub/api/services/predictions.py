@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mlhub.api.lanegate import LaneGate
 from mlhub.api.services.routes import Route
 from mlhub.common import tensor
 from mlhub.common.errors import ConflictError, MLHubError, TooLargeError, UnacceptableError
-from mlhub.common.prediction import Prediction, PredictionStatus
+from mlhub.common.prediction import Prediction, PredictionStatus, group_of
 from mlhub.common.rows import Rows
 from mlhub.common.tensor import Tensor
 from mlhub.common.webhook import Webhook
@@ -39,12 +40,21 @@ class Order(msgspec.Struct, frozen=True):
 class PredictionService:
     """What the calls on `/predictions` mean."""
 
-    def __init__(self, predictions: PredictionStore, max_bytes: int) -> None:
+    def __init__(self, predictions: PredictionStore, lanes: LaneGate, max_bytes: int) -> None:
         self._predictions = predictions
+        self._lanes = lanes
         self._max_bytes = max_bytes
 
-    def prepare(self, order: Order, key: str | None = None, webhook: Webhook | None = None) -> Prediction:
+    def prepare(
+        self, order: Order, key: str | None = None, webhook: Webhook | None = None, owner: str = ""
+    ) -> Prediction:
         """Make the prediction that is to be kept for an order; nothing is kept yet.
+
+        Args:
+            order: what is to be predicted.
+            key: digest of the client's idempotency key.
+            webhook: whom to call at its end.
+            owner: from where it came; work from several sides is served in turn.
 
         Raises:
             TooLargeError: its input is larger than is kept.
@@ -72,10 +82,13 @@ class PredictionService:
             key=key,
             order_digest=None if key is None else _digest(order, inputs, webhook),
             webhook=webhook,
+            owner=owner,
         )
 
     def keep(self, predictions: Sequence[Prediction]) -> list[Prediction | MLHubError]:
         """Keep predictions to be done later; when this returns, they are not lost any more.
+
+        Those that have to wait for their lane's turn are kept without a time of publication.
 
         Returns:
             For each what is kept: itself, or with the key of an earlier one that one; or else an error,
@@ -84,7 +97,20 @@ class PredictionService:
         Raises:
             UnavailableError: the database does not answer.
         """
-        kept = self._predictions.add_all(predictions)
+        admitted = {lane: self._lanes.admits(lane) for lane in {item.lane for item in predictions}}
+        asked = [
+            item if admitted[item.lane] else msgspec.structs.replace(item, published_at=None)
+            for item in predictions
+        ]
+        kept = self._predictions.add_all(asked)
+        groups = {group_of(item.id): item for item in reversed(kept) if isinstance(item, Prediction)}
+        for item in predictions:
+            if (first := groups.get(item.id)) is None:
+                continue
+            if first.published_at is None:
+                self._lanes.held_back(first.lane, first.backend, item.id)
+            else:
+                self._lanes.announced(first.lane, item.id)
         return [same_order(one, own) for one, own in zip(kept, predictions, strict=True)]
 
     def get(self, identity: str) -> Prediction:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from mlhub.api.acceptance import Acceptance
@@ -23,6 +24,7 @@ def prediction(number: int, *, backend: str = "b", size: int = 8) -> Prediction:
         deployment="d",
         inputs=(Tensor("x", "UINT8", (1, size), bytes(size)),),
         created_at=now(),
+        published_at=now(),
     )
 
 
@@ -83,6 +85,19 @@ def test_each_backend_gets_a_message_with_what_is_new() -> None:
         kept = await accepted(acceptance, prediction(0), prediction(1), prediction(2, backend="c"))
         assert [item.id for item in kept] == ["p0", "p9", "p2"]
         assert store.messages == [(["p0"], "b"), (["p2"], "c")]
+
+    run(test)
+
+
+def test_what_waits_for_its_turn_is_not_announced() -> None:
+    async def test(acceptance: Acceptance, store: Store) -> None:
+        store.answer = lambda item: (
+            msgspec.structs.replace(item, published_at=None) if item.id == "p1" else item
+        )
+        store.may_end.release()
+        kept = await accepted(acceptance, prediction(0), prediction(1))
+        assert [item.id for item in kept] == ["p0", "p1"]
+        assert store.messages == [(["p0"], "b")]
 
     run(test)
 

@@ -1,0 +1,252 @@
+"""How fast asynchronous predictions are accepted and done, and whom a backlog of them holds up.
+
+    python -m benchmarks.jobs [--backlog 100000] [--seconds 8] [--json FILE]
+
+A hub of its own with the digits model; one row a prediction. It ends by itself in about three minutes.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import psutil
+
+from benchmarks import digits
+from benchmarks.hub import Published, hub_parts, publish, running_hub
+from benchmarks.load import Load, Request, json_request, load, once
+from benchmarks.workspace import workspace
+from mlhub.common import tensor
+from mlhub.common.prediction import Prediction, PredictionStatus
+from mlhub.local.instance import Instance
+from mlhub.local.program import Plan
+from mlhub.storage.database import connect, now
+from mlhub.storage.groups import name_at
+from mlhub.storage.lanes import LaneStore
+from mlhub.storage.predictions import PredictionStore
+
+_CLIENTS: Final = 32
+_WAITING: Final = 16
+"""Clients that wait for their answers, beside the backlog."""
+_GROUP: Final = 32
+"""Predictions that the backlog keeps together, as many as clients that order them would."""
+_DAY: Final = timedelta(days=1)
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured."""
+
+    inserts: float
+    """Documents a second that the database keeps of 32 clients, each by itself."""
+    accepted: float
+    """Predictions a second that the hub accepts from 32 clients."""
+    drained: float
+    """Predictions a second that one job worker does when nothing else is to be done."""
+    p99_empty: float
+    p99_backlog: float
+    """Milliseconds of the slowest hundredth of 16 clients that wait, without and with a backlog."""
+    p50_empty: float
+    p50_backlog: float
+    other_lane: float
+    """Seconds that the slowest of ten single predictions of another model took, beside the backlog."""
+    backlog: int
+    """Predictions that were still to be done when that was measured."""
+
+
+class Bench:
+    """A hub under measurement."""
+
+    def __init__(self, origin: str, folder: Path, seconds: float) -> None:
+        self._origin = origin
+        self._folder = folder
+        self._seconds = seconds
+        plan = msgspec.json.decode(Instance(folder).plan.read_bytes(), type=Plan)
+        self._database = connect(plan.environment["MLHUB_MONGODB_URL"], "mlhub")
+        self._predictions = PredictionStore(self._database, _DAY)
+        body = json_request(f"/model/{digits.NAME}/predict", digits.hub_body())
+        self._waits = body
+        self._later = msgspec.structs.replace(body, headers=body.headers | {"Prefer": "respond-async"})
+
+    def inserts(self) -> float:
+        """Measure what the database does by itself."""
+        rows = [0] * _CLIENTS
+        end = time.monotonic() + self._seconds
+
+        def insert(place: int) -> None:
+            own = self._database[f"bench{place % 4}"]
+            while time.monotonic() < end:
+                own.insert_one({"input": bytes(512), "status": "starting", "created_at": now()})
+                rows[place] += 1
+
+        threads = [threading.Thread(target=insert, args=(place,)) for place in range(_CLIENTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(rows) / self._seconds
+
+    def accepted_and_drained(self) -> tuple[float, float]:
+        """Measure accepting while no job worker runs, then how fast one does what was accepted."""
+        with self._suspended():
+            given = load(self._origin, [self._later], _CLIENTS, self._seconds)
+            _check(given)
+        started = time.monotonic()
+        self._wait_until(lambda: self.left() == 0)
+        return given.rate, (given.requests - given.refused) / (time.monotonic() - started)
+
+    def left(self) -> int:
+        """Count the predictions that are to be done."""
+        documents = self._database["predictions"].find({"queue": {"$exists": True}}, {"size": 1})
+        return sum(document["size"] for document in documents)
+
+    def waiting(self) -> Load:
+        """Measure clients that wait."""
+        given = load(self._origin, [self._waits], _WAITING, self._seconds)
+        _check(given)
+        return given
+
+    def fill(self, count: int) -> None:
+        """Keep a backlog, as if it had been accepted."""
+        template = self._predictions.get(self._order(self._later))
+        row = tensor.encode("input", np.array([digits.trained().digit.pixels], dtype=np.float64))
+        lanes = LaneStore(self._database)
+        first = ""
+        for number in range(0, count, _GROUP):
+            created = now()
+            name = f"{name_at(created.timestamp())}{number:016x}"
+            first = first or name
+            new = [_copy(template, f"{name}{place:02x}", row) for place in range(_GROUP)]
+            self._predictions.add_all(new)
+        lanes.hold(template.lane, template.backend, first)
+
+    def other_lane(self) -> float:
+        """Measure single predictions of another model."""
+        request = msgspec.structs.replace(self._later, path="/model/other/predict")
+        longest = 0.0
+        for _ in range(10):
+            started = time.monotonic()
+            identity = self._order(request)
+            wait = Request(method="GET", path=f"/predictions/{identity}", headers={"Prefer": "wait=60"})
+            once(self._origin, wait, timeout=90)
+            longest = max(longest, time.monotonic() - started)
+        return longest
+
+    def _order(self, request: Request) -> str:
+        return str(msgspec.json.decode(once(self._origin, request))["id"])
+
+    @contextmanager
+    def _suspended(self) -> Iterator[None]:
+        workers: Sequence[psutil.Process] = hub_parts(self._folder)["job worker"]
+        for worker in workers:
+            worker.suspend()
+        try:
+            yield
+        finally:
+            for worker in workers:
+                worker.resume()
+
+    def _wait_until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            time.sleep(0.25)
+
+
+def _copy(template: Prediction, name: str, row: tensor.Tensor) -> Prediction:
+    return msgspec.structs.replace(
+        template,
+        id=name,
+        inputs=(row,),
+        status=PredictionStatus.STARTING,
+        result=(),
+        created_at=now(),
+        published_at=None,
+        started_at=None,
+        completed_at=None,
+        predict_time=None,
+        lease_until=None,
+        attempts=0,
+    )
+
+
+def _check(given: Load) -> None:
+    if given.errors:
+        sys.stderr.write(f"of {given.requests} requests {given.errors} went wrong\n")
+
+
+def measure(origin: str, folder: Path, seconds: float, backlog: int) -> Figures:
+    """Take all figures."""
+    bundle = digits.trained().bundle
+    publish(origin, {digits.NAME: Published(bundle=bundle), "other": Published(bundle=bundle)})
+    bench = Bench(origin, folder, seconds)
+    bench.waiting()
+    empty = bench.waiting()
+    inserts = bench.inserts()
+    accepted, drained = bench.accepted_and_drained()
+    bench.fill(backlog)
+    busy = bench.waiting()
+    other = bench.other_lane()
+    return Figures(
+        inserts=inserts,
+        accepted=accepted,
+        drained=drained,
+        p99_empty=empty.p99,
+        p99_backlog=busy.p99,
+        p50_empty=empty.p50,
+        p50_backlog=busy.p50,
+        other_lane=other,
+        backlog=bench.left(),
+    )
+
+
+def table(figures: Figures) -> str:
+    """Make the table that is printed."""
+    rows: list[tuple[str, str]] = [
+        ("the database's own inserts, 32 clients", f"{figures.inserts:,.0f}/s"),
+        (
+            "accepted, 32 clients",
+            f"{figures.accepted:,.0f}/s, {figures.accepted / figures.inserts:.0%} of that",
+        ),
+        ("done by one job worker", f"{figures.drained:,.0f}/s"),
+        (
+            "16 clients that wait, nothing else to do",
+            f"p50 {figures.p50_empty:.1f} ms, p99 {figures.p99_empty:.1f} ms",
+        ),
+        (
+            "the same beside a backlog",
+            (
+                f"p50 {figures.p50_backlog:.1f} ms, p99 {figures.p99_backlog:.1f} ms: "
+                f"{figures.p99_backlog / figures.p99_empty:.2f} times"
+            ),
+        ),
+        ("slowest of ten single ones of another model beside it", f"{figures.other_lane:.2f} s"),
+        ("left of the backlog then", f"{figures.backlog:,}"),
+    ]
+    return "\n".join(
+        ("| what | measured |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows))
+    )
+
+
+def main() -> None:
+    """Run a hub, measure, and print a table."""
+    parser = argparse.ArgumentParser(description="Asynchronous predictions.")
+    parser.add_argument("--backlog", type=int, default=100_000, help="predictions that wait")
+    parser.add_argument("--seconds", type=float, default=8, help="how long each measurement takes")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    options: Any = parser.parse_args()
+    with workspace(keep=False) as space:
+        folder = space.folder("hub")
+        with running_hub(folder) as origin:
+            figures = measure(origin, folder, options.seconds, options.backlog)
+    print(table(figures))
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+
+
+if __name__ == "__main__":
+    main()
