@@ -12,6 +12,7 @@ import falcon.asgi
 from mlhub.api import problems
 from mlhub.api.bodies import BodyWatch
 from mlhub.api.express import Express
+from mlhub.api.gateway.dead import DeadLetterQueue
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.api.gateway.purge import purge
 from mlhub.api.lanegate import LaneGate
@@ -27,6 +28,7 @@ from mlhub.api.publication import Publication
 from mlhub.api.resources import inference
 from mlhub.api.resources.bulk import BulkAcceptance, BulkOutputResource
 from mlhub.api.resources.bundles import FormUploadResource, UploadResource
+from mlhub.api.resources.deadletters import DeadLettersResource, RetryResource
 from mlhub.api.resources.downloads import DownloadResource
 from mlhub.api.resources.exchange import ExportResource, ImportResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
@@ -56,6 +58,7 @@ from mlhub.api.resources.predictions import (
 from mlhub.api.resources.resumable import ResumableUploadResource, UploadsResource
 from mlhub.api.resources.versions import VersionResource, VersionsResource
 from mlhub.api.services.bulks import BulkService
+from mlhub.api.services.deadletters import DeadLetterService
 from mlhub.api.services.exchange import ExchangeService
 from mlhub.api.services.health import HealthService
 from mlhub.api.services.models import ModelService
@@ -85,6 +88,7 @@ from mlhub.storage.stores import create_bundle_store
 from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
 from mlhub.storage.webhooks import WebhookStore
+from mlhub.storage.work import WorkStore
 
 _FAILED: Final = 10
 """Failed predictions that the monitor page shows."""
@@ -225,6 +229,10 @@ def create_app(settings: Settings) -> Express:
     backends, queues, workers = (
         kind(operations) for kind in (BackendsResource, QueuesResource, WorkersResource)
     )
+    messages = MessagesResource(purging)
+    dead = DeadLetterService(
+        DeadLetterQueue(settings.broker_url), WorkStore(database, timedelta(seconds=settings.prediction_ttl))
+    )
     _add(
         app.add_route,
         {
@@ -261,7 +269,10 @@ def create_app(settings: Settings) -> Express:
             "/backends/{backend}": backends,
             "/queues": queues,
             "/queues/{queue}": queues,
-            "/queues/{queue}/messages": MessagesResource(purging),
+            "/queues/{queue}/messages": messages,
+            "/queues/mlhub.dead/messages": DeadLettersResource(dead, messages),
+            "/queues/mlhub.dead/messages/{identity}/retry": RetryResource(dead),
+            "/queues/mlhub.dead/retry": RetryResource(dead),
             "/workers": workers,
             "/monitor": MonitorResource(pages),
             "/monitor/events": MonitorEventsResource(monitor),

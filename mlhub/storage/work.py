@@ -13,9 +13,10 @@ import msgspec
 from pymongo import ASCENDING, UpdateMany, UpdateOne
 from pymongo.database import Database
 
+from mlhub.common.deadletter import GivenUp
 from mlhub.common.prediction import ENDED, Prediction, PredictionStatus
 from mlhub.storage.database import Document, now, translated
-from mlhub.storage.groups import LARGE, LOST_AFTER, Group, changes_of, group_in, name_at, time_of
+from mlhub.storage.groups import LARGE, LOST_AFTER, WEBHOOK_DUE, Group, changes_of, group_in, name_at, time_of
 
 _AT_ONCE: Final = 500
 """Groups that are looked at in one go."""
@@ -181,6 +182,53 @@ class WorkStore:
             self._groups.update_one(held, changes_of(group.replaced(changed)))
 
     @translated()
+    def given_up(self, names: Sequence[str]) -> list[GivenUp]:
+        """Return the predictions of some groups that failed and may be tried once more."""
+        if not names:
+            return []
+        found = self._groups.find(_these(names), {"items.inputs": 0})
+        items = [item for document in found for item in group_in(document).predictions]
+        return [GivenUp(item.id, item.error) for item in items if item.dead]
+
+    @translated()
+    def revive(self, names: Sequence[str]) -> tuple[int, bool]:
+        """Open predictions of some groups again that failed and may be tried once more.
+
+        Returns:
+            How many they were, and whether there is something to be done in these groups.
+        """
+        count = 0
+        is_open = False
+        for name in names:
+            group = self._revived(name)
+            if group is not None:
+                count += sum(item.dead for item in group.predictions)
+                is_open = is_open or bool(group.open) or any(item.dead for item in group.predictions)
+        return count, is_open
+
+    def _revived(self, name: str) -> Group | None:
+        """Open what failed in a group; return it as it was before."""
+        while (document := self._groups.find_one({"_id": name})) is not None:
+            group = group_in(document)
+            dead = [item for item in group.predictions if item.dead]
+            if not dead:
+                return group
+            change = changes_of(group.replaced([_fresh(item) for item in dead]))
+            moment = now()
+            change["$set"] |= {
+                "holder": "",
+                "attempts": 0,
+                "lease_until": moment,
+                "published_at": moment,
+                "due_at": moment + LOST_AFTER,
+            }
+            change["$unset"] = {WEBHOOK_DUE: ""}
+            held = {"_id": name, "revision": group.revision}
+            if self._groups.update_one(held, change).matched_count == 1:
+                return group
+        return None
+
+    @translated()
     def due(self) -> list[Group]:
         """Return open groups that nobody has in hand though it is time, without inputs.
 
@@ -223,6 +271,19 @@ class WorkStore:
         """Note that the message of open groups goes out."""
         open_ones = {**_these(list(names)), "queue": {"$exists": True}}
         self._groups.update_many(open_ones, {"$set": {"published_at": moment, "due_at": moment + LOST_AFTER}})
+
+
+def _fresh(item: Prediction) -> Prediction:
+    """Return a prediction as it was before a worker began."""
+    return msgspec.structs.replace(
+        item,
+        status=PredictionStatus.STARTING,
+        error=None,
+        dead=False,
+        tries=0,
+        started_at=None,
+        completed_at=None,
+    )
 
 
 def _these(names: Sequence[str]) -> dict[str, Any]:

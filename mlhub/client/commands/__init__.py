@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import typer
 
+from mlhub.client.commands import dead
 from mlhub.client.commands.bundles import download, export, import_, upload
 from mlhub.client.commands.entries import create, delete, models, show, update
 from mlhub.client.commands.operations import backends, queues, status, workers
@@ -63,3 +64,4 @@ _add(
     "mlhub scale sklearn jobs=1 --wait 0 --json",
 )
 _add(delete, "mlhub delete iris", "mlhub delete iris --version 1 --yes")
+app.add_typer(dead.app, name="dead", rich_help_panel=_PANEL)

@@ -300,6 +300,30 @@ def test_all_that_wait_for_a_backend_are_cancelled_together(stores: Stores) -> N
     assert stores.predictions.waiting_since("b") is None
 
 
+def test_what_was_given_up_can_be_opened_again(stores: Stores) -> None:
+    stores.keep("a", "b", "c")
+    (claim,) = stores.claim("a")
+    first, second, third = claim.group.open
+    ended = {"status": PredictionStatus.FAILED, "completed_at": now(), "error": "why"}
+    done = [
+        msgspec.structs.replace(first, dead=True, **ended),
+        msgspec.structs.replace(second, **ended),
+        succeeded(third),
+    ]
+    stores.work.record([(claim.group, done)])
+    assert [item.id for item in stores.work.given_up(["a"])] == ["a-00"]
+    assert stores.work.revive(["a", "nobody"]) == (1, True)
+    assert stores.work.revive(["a"]) == (0, True), "it is open already"
+    states = [stores.predictions.get(name).status for name in ("a-00", "a-01", "a-02")]
+    assert states == ["starting", "failed", "succeeded"]
+    (again,) = stores.claim("a")
+    (item,) = again.group.open
+    assert (item.inputs, item.error, item.attempts) == (first.inputs, None, 1)
+    stores.work.record([(again.group, [succeeded(item)])])
+    assert stores.predictions.get("a-00").status == "succeeded"
+    assert stores.work.revive(["a"]) == (0, False)
+
+
 def test_predictions_of_older_hubs_are_taken_up(stores: Stores) -> None:
     stores.collection.create_index([("status", pymongo.ASCENDING), ("published_at", pymongo.ASCENDING)])
     old: dict[str, Any] = {

@@ -383,5 +383,25 @@ def test_a_row_that_kills_its_workers_fails_alone_in_the_end(scene: Scene) -> No
         ended = scene.ended(places)
     finally:
         scene.gate.seen = unheeded
-    assert "its workers died on it" in ended.pop(2)["error"].lower()
+    failed = ended.pop(2)
+    assert "its workers died on it" in failed["error"].lower()
     assert [item["output"] for item in ended] == pytest.approx([1.0, 2.0, 4.0, 5.0])
+
+    def letters() -> list[Any]:
+        found = scene.hub.call("GET", "/queues/mlhub.dead/messages?limit=1000").json()
+        given_up = [(letter, item["id"]) for letter in found for item in letter["predictions"]]
+        return [letter for letter, identity in given_up if identity == failed["id"]]
+
+    scene.wait(lambda: bool(letters()), "the letter of what was given up")
+    (letter,) = letters()
+    assert letters() == [letter], "looking takes nothing away"
+    assert (letter["task"], letter["queue"]) == ("mlhub.job.predict", "mlhub.gated.jobs")
+    assert letter["predictions"] == [{"id": failed["id"], "error": failed["error"]}]
+    retry = f"/queues/mlhub.dead/messages/{letter['id']}/retry"
+    assert scene.hub.call("POST", retry).json() == {"messages": 1, "predictions": 1}
+    (done,) = scene.ended([places[2]])
+    assert done["output"] == pytest.approx(poison), "this time nothing kills"
+    assert letters() == []
+    assert scene.hub.call("POST", retry).status_code == 404
+    assert scene.hub.call("POST", "/queues/mlhub.dead/retry").json()["predictions"] == 0
+    assert scene.hub.call("DELETE", "/queues/mlhub.dead/messages").status_code == 200
