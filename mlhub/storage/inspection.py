@@ -7,6 +7,7 @@ import msgspec
 from pymongo.database import Database
 
 from mlhub.storage.database import Document, translated
+from mlhub.storage.search import MARK
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -26,9 +27,7 @@ class Index(msgspec.Struct, frozen=True):
 
 
 NEEDED: Final = (
-    Index("models", (("terms", 1), ("model", 1))),
-    Index("models", (("model", 1),)),
-    Index("models", (("recency", 1),)),
+    Index("models", ((MARK, 1),)),
     Index("versions", (("slot", 1),), unique=True),
     Index("versions", (("model", 1), ("created_at", -1))),
     Index("versions", (("backend", 1), ("state", 1))),
