@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from mlhub.client.begun import BegunUpload
 from mlhub.client.bundle import BundlePiece, BundleReader
 from mlhub.client.errors import HubError
 from mlhub.client.records import Version, read
@@ -41,23 +42,69 @@ class _Upload(msgspec.Struct, frozen=True):
 
 
 def send_resumably(
-    http: Transport, name: str, reader: BundleReader, size: int, version: str | None
+    http: Transport, name: str, reader: BundleReader, size: int, version: str | None, begun: BegunUpload
 ) -> Version | None:
     """Send a file and return the version that it became; nothing when the hub knows no such uploads.
+
+    Args:
+        http: the hub.
+        name: of the model.
+        reader: the file.
+        size: its bytes.
+        version: its name; the next number unless given.
+        begun: what is remembered of it, when an earlier run was broken off.
 
     Raises:
         HubError: the hub refused it, or stayed away for too long.
         OSError: the file cannot be read.
     """
+    address: str | None = begun.address()
+    offset: int | None = 0
+    try:
+        if address is not None:
+            offset = _go_on(http, address, reader)
+        if address is None or offset is None:
+            address, offset = _begin(http, name, size, version), 0
+            if address is None:
+                return None
+            begun.keep(address)
+        uploaded = _send(http, address, reader, size, offset)
+    except HubError as error:
+        if not _is_passing(error):
+            begun.forget()
+        raise
+    begun.forget()
+    return uploaded
+
+
+def _begin(http: Transport, name: str, size: int, version: str | None) -> str | None:
+    """Return the address of a new upload; nothing when the hub knows no such uploads."""
     try:
         begun = http.call("POST", "/uploads", headers=_TUS | _describe(name, size, version))
     except HubError as error:
         if error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED} and error.code in _UNKNOWN:
             return None
         raise
-    address = begun.headers["Location"]
+    return begun.headers["Location"]
+
+
+def _go_on(http: Transport, address: str, reader: BundleReader) -> int | None:
+    """Return where an upload of an earlier run stands; nothing when it is there no more."""
+    try:
+        answer = http.call("HEAD", address, headers=_TUS, repeat=Repeat.SAFE)
+    except HubError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    offset = int(answer.headers["Upload-Offset"])
+    # Its digest is that of the whole.
+    for _ in reader.piece(0, offset):
+        pass
+    return offset
+
+
+def _send(http: Transport, address: str, reader: BundleReader, size: int, offset: int) -> Version:
     pauses = _pauses()
-    offset = 0
     while True:
         try:
             before = offset

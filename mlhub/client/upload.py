@@ -6,6 +6,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from mlhub.client.address import model_path, version_path
+from mlhub.client.begun import BegunUpload
 from mlhub.client.bundle import BundleReader, Progress, check_archive
 from mlhub.client.errors import HubError
 from mlhub.client.records import Version, read
@@ -37,7 +38,8 @@ def send(
     reader = BundleReader(file, progress)
     uploaded = None
     if reader.size is not None and reader.size >= _LARGE:
-        uploaded = send_resumably(http, name, reader, reader.size, version)
+        begun = BegunUpload(http.url, name, version, file)
+        uploaded = send_resumably(http, name, reader, reader.size, version, begun)
         deadline = time.monotonic() + wait
     if uploaded is None:
         response = http.call(

@@ -75,7 +75,8 @@ def content() -> bytes:
 
 
 @pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("mlhub.client.upload._LARGE", 1_000_000)
     monkeypatch.setattr("mlhub.client.resumable._PIECE", 900_000)
     monkeypatch.setattr("mlhub.client.resumable._PAUSE", 0.05)
@@ -106,6 +107,39 @@ def test_an_upload_goes_on_where_its_connection_broke(
     assert version.bundle.sha256 == hashlib.sha256(content).hexdigest()
     assert seen[-1] == (len(content), len(content))
     assert hub.call("GET", "/model/cut-up/download").content == content
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_an_upload_goes_on_in_a_later_run(
+    hub: Any, small_pieces: None, content: bytes, tmp_path: Path
+) -> None:
+    hub.create("cut-off")
+    bundle = tmp_path / "x"
+    bundle.write_bytes(content)
+
+    def die(done: int, _: int | None) -> None:
+        if done > 2_000_000:
+            raise Killed
+
+    with Client(hub.url) as client, pytest.raises(Killed):
+        client.upload("cut-off", bundle, "v1", wait=0, progress=die)
+    (kept,) = (tmp_path / "state" / "mlhub" / "uploads").iterdir()
+    address = kept.read_text()
+    assert hub.call("HEAD", address).headers["Upload-Offset"] == "1800000"
+    with Client(hub.url) as client:
+        version = client.upload("cut-off", bundle, "v1", wait=0)
+        assert version.bundle is not None
+        assert version.bundle.sha256 == hashlib.sha256(content).hexdigest()
+        assert hub.call("GET", "/model/cut-off/download").content == content
+        # What the earlier run had sent, and the rest: nothing twice.
+        shown = hub.call("GET", address).json()
+        assert (shown["state"], shown["offset"]) == ("done", len(content))
+        assert list(kept.parent.iterdir()) == []
+        kept.write_text("/uploads/gone")
+        assert client.upload("cut-off", bundle, "v1", wait=0).version == "v1"
 
 
 def test_an_upload_that_is_refused_says_why(
