@@ -7,6 +7,8 @@ from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
+from mlhub.common.errors import NotFoundError
+
 _KEY: Final = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{16})?")
 
 
@@ -73,14 +75,6 @@ class BundleStore(Protocol):
         """
         ...
 
-    def exists(self, key: str) -> bool:
-        """Tell whether a bundle is there.
-
-        Raises:
-            UnavailableError: the store does not answer.
-        """
-        ...
-
     def size(self, key: str) -> int:
         """Return a bundle's size in bytes.
 
@@ -129,3 +123,18 @@ def new_key(sha256: str) -> str:
 def is_key(text: str) -> bool:
     """Tell whether `text` may name a bundle; plain digests are keys of hubs before 0.2."""
     return _KEY.fullmatch(text) is not None
+
+
+def missing() -> NotFoundError:
+    """Say that a bundle is not there."""
+    return NotFoundError("The bundle is not in the store.", code="bundle_not_found")
+
+
+def require_key(text: str) -> None:
+    """Take what can be no key for one of a bundle that is not there.
+
+    Raises:
+        NotFoundError: it can be none.
+    """
+    if not is_key(text):
+        raise missing()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mlhub.common.errors import NotFoundError
-from mlhub.storage.bundles import BundleWriter, is_key
+from mlhub.storage.bundles import BundleWriter, is_key, missing, require_key
 from mlhub.storage.disk import translated
 from mlhub.storage.incoming import IncomingFile, clear, sync
 
@@ -45,18 +45,6 @@ class DirectoryBundleStore:
         """
         with self._looked_up(key) as path:
             return path.open("rb")
-
-    def exists(self, key: str) -> bool:
-        """Tell whether a bundle is there.
-
-        Raises:
-            UnavailableError: the folder cannot be read.
-        """
-        try:
-            self.size(key)
-        except NotFoundError:
-            return False
-        return True
 
     def size(self, key: str) -> int:
         """Return a bundle's size in bytes.
@@ -125,13 +113,11 @@ class DirectoryBundleStore:
     @contextmanager
     def _looked_up(self, key: str) -> Iterator[Path]:
         """Give the path of a bundle; the caller finds out whether it is there."""
-        missing = NotFoundError("The bundle is not in the store.", code="bundle_not_found")
-        if not is_key(key):
-            raise missing
+        require_key(key)
         with translated():
             try:
                 yield self._place(key)
             except FileNotFoundError:
                 # With the whole folder gone nothing is known of any bundle.
                 self._root.stat()
-                raise missing from None
+                raise missing() from None

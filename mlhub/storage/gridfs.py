@@ -11,8 +11,8 @@ from gridfs.errors import GridFSError, NoFile
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from mlhub.common.errors import NotFoundError, UnavailableError
-from mlhub.storage.bundles import BundleWriter, is_key
+from mlhub.common.errors import UnavailableError
+from mlhub.storage.bundles import BundleWriter, is_key, missing, require_key
 from mlhub.storage.database import Document, check
 from mlhub.storage.disk import RETRY_AFTER
 from mlhub.storage.remote import Spool, buffered
@@ -47,21 +47,9 @@ class GridFSBundleStore:
             NotFoundError: it is not there.
             UnavailableError: the database does not answer.
         """
-        _require_key(key)
+        require_key(key)
         with _translated():
             return buffered(self._bucket.open_download_stream(key), _translated)
-
-    def exists(self, key: str) -> bool:
-        """Tell whether a bundle is there.
-
-        Raises:
-            UnavailableError: the database does not answer.
-        """
-        try:
-            self.size(key)
-        except NotFoundError:
-            return False
-        return True
 
     def size(self, key: str) -> int:
         """Return a bundle's size in bytes.
@@ -70,7 +58,7 @@ class GridFSBundleStore:
             NotFoundError: it is not there.
             UnavailableError: the database does not answer.
         """
-        _require_key(key)
+        require_key(key)
         with _translated(), self._bucket.open_download_stream(key) as file:
             return file.length
 
@@ -116,21 +104,12 @@ class GridFSBundleStore:
             self._bucket.upload_from_stream_with_id(key, key, file)
 
 
-def _require_key(key: str) -> None:
-    if not is_key(key):
-        raise _missing()
-
-
-def _missing() -> NotFoundError:
-    return NotFoundError("The bundle is not in the store.", code="bundle_not_found")
-
-
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except NoFile as error:
-        raise _missing() from error
+        raise missing() from error
     except (GridFSError, PyMongoError) as error:
         raise UnavailableError(
             "The bundle store cannot be used: its database does not answer.",

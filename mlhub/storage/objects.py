@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from mlhub.common.errors import NotFoundError
-from mlhub.storage.bundles import BundleWriter, is_key
+from mlhub.storage.bundles import BundleWriter, is_key, missing, require_key
 from mlhub.storage.disk import unavailable
 from mlhub.storage.remote import Spool, buffered
 
@@ -52,18 +51,6 @@ class ObjectBundleStore:
         with _translated():
             file = self._files.open(self._place(key), "rb", block_size=_PART, cache_type="readahead")
             return buffered(file, _translated)
-
-    def exists(self, key: str) -> bool:
-        """Tell whether a bundle is there.
-
-        Raises:
-            UnavailableError: the object store does not answer.
-        """
-        try:
-            self.size(key)
-        except NotFoundError:
-            return False
-        return True
 
     def size(self, key: str) -> int:
         """Return a bundle's size in bytes.
@@ -121,8 +108,7 @@ class ObjectBundleStore:
         return self._spool.clear(older_than)
 
     def _place(self, key: str) -> str:
-        if not is_key(key):
-            raise NotFoundError("The bundle is not in the store.", code="bundle_not_found")
+        require_key(key)
         return f"{self._root}/{key[:2]}/{key}"
 
     def _put(self, key: str, path: Path) -> None:
@@ -155,7 +141,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotFoundError("The bundle is not in the store.", code="bundle_not_found") from error
+        raise missing() from error
     except _failures() as error:
         _LOG.warning("bundle store: %s", error)
         raise unavailable(

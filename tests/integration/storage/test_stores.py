@@ -130,13 +130,13 @@ def test_a_removed_version_frees_its_name_and_in_the_end_its_bundle(stores: Stor
     stores.versions.add(kept)
     assert stores.shelf.give_back(held)
     stores.shelf.collect(held.key)
-    assert stores.bundles.exists(held.key), "a version has it"
+    assert stores.bundles.size(held.key), "a version has it"
     stores.versions.begin_removal(kept)
     assert stores.versions.find("m", "1") is None
     assert stores.versions.of(["m"]) == {"m": []}
     stores.versions.add(version(deployment="second"))
     stores.catalogue.forget(kept)
-    assert not stores.bundles.exists(held.key)
+    assert not stores.bundles.size(held.key)
     assert stores.versions.by_deployment(kept.deployment) is None
 
 

@@ -59,7 +59,7 @@ def test_a_foreign_file_is_no_bundle(store: DirectoryBundleStore, root: Path) ->
 def test_a_lost_folder_is_named_and_not_made_anew(store: DirectoryBundleStore, root: Path) -> None:
     store.check()
     shutil.rmtree(root)
-    for use in (store.check, store.create, lambda: store.open(DIGEST), lambda: store.exists(DIGEST)):
+    for use in (store.check, store.create, lambda: store.open(DIGEST), lambda: store.size(DIGEST)):
         with pytest.raises(UnavailableError, match="its folder is missing") as caught:
             use()
         assert str(root) not in caught.value.detail
