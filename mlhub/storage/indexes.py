@@ -39,7 +39,7 @@ class IndexKeeper:
     def stop(self) -> None:
         """End after the step that is under way."""
         self._stop.set()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:

@@ -59,7 +59,9 @@ class Reconciler:
     def stop(self) -> None:
         """End after the version that is under way."""
         self._stop.set()
-        self._thread.join()
+        # A worker that fails to start has begun nothing.
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def reconcile(self) -> int:
         """Deploy what is missing, if no other process does; return how many versions that were.

@@ -59,7 +59,9 @@ class Sweeper:
     def stop(self) -> None:
         """End after the sweep that is under way."""
         self._stop.set()
-        self._thread.join()
+        # A worker that fails to start has begun nothing.
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def sweep(self) -> int:
         """Republish what is lost; return how many records that were."""
