@@ -1,5 +1,6 @@
 """The `mlhub` command: every part of the hub, and the client."""
 
+import json
 import sys
 from typing import Annotated
 
@@ -53,12 +54,19 @@ app.add_typer(client_commands)
 
 
 def main() -> None:
-    """Run the command line; errors leave as one sentence."""
+    """Run the command line; errors leave as one sentence, or as JSON where that was asked for."""
     try:
         app()
     except MLHubError as error:
-        sys.stderr.write(f"mlhub: {error}\n")
+        sys.stderr.write(_json(error) if "--json" in sys.argv[1:] else f"mlhub: {error}\n")
         sys.exit(1)
+
+
+def _json(error: MLHubError) -> str:
+    known: dict[str, object] = {"detail": str(error), "code": error.code}
+    # What a hub answered has more.
+    known |= {name: getattr(error, name, None) for name in ("status", "request_id")}
+    return json.dumps({"error": known}) + "\n"
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ from mlhub.api.resources.predictions import (
     PredictionsResource,
 )
 from mlhub.api.resources.resumable import ResumableUploadResource, UploadsResource
+from mlhub.api.resources.start import StartResource
 from mlhub.api.resources.versions import VersionResource, VersionsResource
 from mlhub.api.services.bulks import BulkService
 from mlhub.api.services.deadletters import DeadLetterService
@@ -281,6 +282,7 @@ def create_app(settings: Settings) -> Express:
             "/workers/{worker}": workers,
         },
     )
+    app.add_route("/", StartResource())
     _add(app.add_route, _open_inference(model_service, routes, predict, health, settings))
     return Express(
         BodyWatch(app),

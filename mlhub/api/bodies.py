@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import falcon.asgi
 import msgspec
 
+from mlhub.common import badjson
 from mlhub.common.errors import (
     FieldError,
     MalformedError,
@@ -137,11 +138,8 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
             code="bad_body",
             fields=(FieldError(pointer, detail),),
         ) from error
-    except RecursionError:
-        raise MalformedError("The body's JSON is nested too deeply.", code="bad_json") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        what = "is empty" if not body.strip() else f"is not JSON: {error}"
-        raise MalformedError(f"The body {what}.", code="bad_json") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"The body {badjson.fault(body, error)}.", code="bad_json") from error
 
 
 def _too_large(limit: int) -> TooLargeError:

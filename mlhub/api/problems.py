@@ -99,7 +99,7 @@ async def _on_http_error(
             resp.set_header(name, value)
     code = HTTPStatus(status).phrase.lower().replace(" ", "_")
     if status == HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {req.path}; the addresses of this hub are in its documentation."
+        detail = f"There is nothing at {req.path}; GET / lists the addresses of this hub."
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{req.method} is not possible here; use one of {resp.get_header('Allow')}."
     else:

@@ -1,6 +1,7 @@
 """Answers: JSON, lists with the address of their next page, entity tags."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Any, Final
 
 import falcon.asgi
@@ -63,6 +64,20 @@ def has_tag(header: str | None, tag: str) -> bool:
         return False
     given = [item.strip().removeprefix("W/").strip('"') for item in header.split(",")]
     return tag in given or given == ["*"]
+
+
+def check_parameters(req: falcon.asgi.Request, known: Collection[str]) -> None:
+    """Refuse a list's parameters that would have no effect: a filter with a typing error lists everything.
+
+    Raises:
+        UnacceptableError: there is one that is not known.
+    """
+    for name in req.params:
+        if name not in known:
+            raise UnacceptableError(
+                f"This list has no parameter {name[:80]!r}; it takes {', '.join(known)}.",
+                code="bad_parameter",
+            )
 
 
 def limit_of(req: falcon.asgi.Request) -> int:

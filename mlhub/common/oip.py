@@ -11,13 +11,15 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from mlhub.common import jsontensor, tensor
+from mlhub.common import badjson, jsontensor, tensor
 from mlhub.common.errors import MalformedError, UnacceptableError
 from mlhub.common.tensor import DTYPES, Array, Tensor
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 BINARY_EXTENSION: Final = "binary_tensor_data"
 """Name under which a server lists the extension in `GET /v2`."""
+INDEX_EXTENSION: Final = "model_repository"
+"""Name of the extension that lists, loads and unloads models."""
 LAZY_EXTENSION: Final = "load_on_first_use"
 """Name under which MLHub's own servers list that every version in their index can be asked at once."""
 BINARY_TYPE: Final = "application/octet-stream"
@@ -108,10 +110,12 @@ def decode_request(body: bytes, header_length: int | None = None) -> InferReques
     text, rest = _split(body, header_length)
     try:
         head = _REQUEST.decode(text)
-    except _NOT_JSON as error:
+    except msgspec.ValidationError as error:
         raise MalformedError(
             f"The body is not an Open Inference request: {error}.", code="bad_request"
         ) from error
+    except _NOT_JSON as error:
+        raise MalformedError(f"The body {badjson.fault(text, error)}.", code="bad_request") from error
     inputs: dict[str, Array] = {}
     for index, (item, raw) in enumerate(_with_binary(head.inputs, rest)):
         inputs[item.name] = _array(item, raw, f"/inputs/{index}/data")
@@ -226,8 +230,14 @@ def _array(item: WireTensor, raw: memoryview | None, pointer: str) -> Array:
         return tensor.decode(_tensor(item, raw))
     if not bytes(item.data):
         raise UnacceptableError(f"Tensor {item.name!r} has no data.", code="bad_input")
+    if any(extent < 0 for extent in item.shape):
+        raise UnacceptableError(
+            f"Tensor {item.name!r} has shape {list(item.shape)}; say how many rows there are, "
+            "an extent is a whole number from 0.",
+            code="bad_input",
+        )
     array = jsontensor.parse(item.data, item.datatype, pointer)
-    if any(extent < 0 for extent in item.shape) or array.size != math.prod(item.shape):
+    if array.size != math.prod(item.shape):
         raise UnacceptableError(
             f"Tensor {item.name!r} has {array.size} elements, but shape {list(item.shape)} takes "
             f"{math.prod(item.shape)}.",

@@ -10,7 +10,7 @@ import numpy as np
 from mlhub.common import jsontensor
 from mlhub.common.errors import FieldError, UnacceptableError
 from mlhub.common.signature import ANY, Signature, TensorSpec
-from mlhub.common.tensor import DTYPES, Array
+from mlhub.common.tensor import DTYPES, Array, datatype_of
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -195,12 +195,21 @@ def _cast(array: Array, spec: TensorSpec, pointer: str) -> Array:
         return array
     number = array.dtype.kind in "iuf" and dtype.kind in "iuf"
     if not number or (array.dtype.kind == "f" and dtype.kind != "f"):
-        raise _bad(pointer, f"The model takes {spec.datatype} here.")
-    cast = array.astype(dtype)
+        raise _bad(pointer, _mismatch(array, spec))
+    _check_finite(array, pointer)
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
     if dtype.kind in "iu" and not (cast == array).all():
         raise _bad(pointer, f"A number here does not fit {spec.datatype}.")
-    _check_finite(cast, pointer)
+    if dtype.kind == "f" and not np.isfinite(cast).all():
+        raise _bad(pointer, f"A number here is too large for {spec.datatype}.")
     return cast
+
+
+def _mismatch(array: Array, spec: TensorSpec) -> str:
+    given = datatype_of(array.dtype)
+    hint = "; send 0 and 1 as numbers" if given == "BOOL" and spec.datatype != "BYTES" else ""
+    return f"The model takes {spec.datatype} here, not {given}{hint}."
 
 
 def _check_finite(array: Array, pointer: str) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future
 import msgspec
 
 from mlhub.common.errors import NotFoundError, UnacceptableError
+from mlhub.common.oipserver import IndexEntry
 from mlhub.servers.cache import Key, ModelCache
 from mlhub.servers.folder import ModelFolder, Stamp
 from mlhub.servers.options import RuntimeOptions
@@ -26,17 +27,6 @@ class Deployed(msgspec.Struct, frozen=True):
     """What its files were when it was loaded."""
     pace: Pace = msgspec.field(default_factory=Pace)
     """How quick it is."""
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """One version in the repository's index."""
-
-    name: str
-    """Name of the model."""
-    version: str
-    state: str
-    """`READY`, `LOADING` or `UNAVAILABLE`."""
-    reason: str = ""
 
 
 class Repository:
@@ -113,7 +103,7 @@ class Repository:
                 self._cache.discard(key, deployed)
                 _LOG.info("unloaded %s version %s", *key)
 
-    def index(self) -> list[Listed]:
+    def index(self) -> list[IndexEntry]:
         """List all versions of all models with their states. Looks at the disk."""
         ready = {key for key, _ in self._cache.items()}
         loading = set(self._loading)
@@ -122,11 +112,11 @@ class Repository:
             for version in self._versions(model):
                 key = (model, version)
                 if key in ready:
-                    listed.append(Listed(model, version, "READY"))
+                    listed.append(IndexEntry(model, version, "READY"))
                 elif key in loading:
-                    listed.append(Listed(model, version, "LOADING"))
+                    listed.append(IndexEntry(model, version, "LOADING"))
                 else:
-                    listed.append(Listed(model, version, "UNAVAILABLE", "It loads at its first use."))
+                    listed.append(IndexEntry(model, version, "UNAVAILABLE", "It loads at its first use."))
         return listed
 
     def refresh(self) -> None:

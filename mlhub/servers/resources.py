@@ -10,35 +10,14 @@ import msgspec
 import mlhub
 from mlhub.common import oip
 from mlhub.common.errors import MalformedError, TooLargeError
-from mlhub.common.signature import TensorSpec
+from mlhub.common.oipserver import IndexRequest, ModelMetadata, ServerMetadata
 from mlhub.servers.metrics import InferenceMeter
 from mlhub.servers.serving import Serving
 
 T = TypeVar("T")
 
-REPOSITORY_EXTENSION: Final = "model_repository"
 _MAX_CONTROL_BYTES: Final = 65536
 """Bytes a body may have that is no inference request."""
-
-
-class ServerMetadata(msgspec.Struct):
-    """The answer to `GET /v2`."""
-
-    name: str
-    version: str
-    extensions: tuple[str, ...]
-
-
-class ModelMetadata(msgspec.Struct):
-    """The answer to `GET /v2/models/{model}`."""
-
-    name: str
-    versions: list[str]
-    """Newest first, so that the default comes first."""
-    platform: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    """The first is what a request gets that names none."""
 
 
 class ControlParameters(msgspec.Struct):
@@ -53,13 +32,6 @@ class ControlRequest(msgspec.Struct):
     parameters: ControlParameters = msgspec.field(default_factory=ControlParameters)
 
 
-class IndexRequest(msgspec.Struct):
-    """The body of a call for the index."""
-
-    ready: bool = False
-    """Whether to list only what is in memory."""
-
-
 _CONTROL: Final = msgspec.json.Decoder(ControlRequest)
 _INDEX: Final = msgspec.json.Decoder(IndexRequest)
 
@@ -70,7 +42,7 @@ class ServerResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Tell name, version and extensions."""
         del req
-        extensions = (oip.BINARY_EXTENSION, REPOSITORY_EXTENSION, oip.LAZY_EXTENSION)
+        extensions = (oip.BINARY_EXTENSION, oip.INDEX_EXTENSION, oip.LAZY_EXTENSION)
         resp.data = msgspec.json.encode(ServerMetadata("mlhub", mlhub.__version__, extensions))
 
 

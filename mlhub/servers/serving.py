@@ -5,11 +5,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from mlhub.common.oipserver import IndexEntry
 from mlhub.servers.folder import ModelFolder
 from mlhub.servers.inference import infer
 from mlhub.servers.options import RuntimeOptions
 from mlhub.servers.pace import Stopwatch, Taken
-from mlhub.servers.repository import Deployed, Listed, Repository
+from mlhub.servers.repository import Deployed, Repository
 from mlhub.servers.runtime import Runtime
 
 _PREDICTORS: Final = 2 * (os.cpu_count() or 1)
@@ -79,7 +80,7 @@ class Serving:
         """Name the versions of a model, newest first."""
         return await asyncio.to_thread(self._repository.versions, model)
 
-    async def index(self) -> list[Listed]:
+    async def index(self) -> list[IndexEntry]:
         """List all versions of all models."""
         return await asyncio.to_thread(self._repository.index)
 

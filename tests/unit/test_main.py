@@ -1,5 +1,6 @@
 """The root of the command line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,14 @@ def test_an_error_is_one_sentence_and_no_traceback(tmp_path: Path) -> None:
     answer = run("up", "--data", "file/hub", folder=tmp_path)
     assert answer.returncode == 1
     assert answer.stderr == f"mlhub: {tmp_path}/file/hub cannot be used for data: Not a directory.\n"
+
+
+def test_an_error_is_json_where_that_is_asked_for() -> None:
+    answer = run("models", "--json", "--url", "http://127.0.0.1:1")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    error = json.loads(answer.stderr)["error"]
+    assert (error["code"], error["status"]) == ("no_hub", None)
+    assert "127.0.0.1:1" in error["detail"]
 
 
 def test_other_addresses_than_loopback_are_refused_without_a_token(

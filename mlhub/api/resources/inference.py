@@ -23,51 +23,12 @@ from mlhub.common import oip
 from mlhub.common.errors import MalformedError
 from mlhub.common.model import VersionState
 from mlhub.common.names import LATEST
+from mlhub.common.oipserver import IndexEntry, IndexRequest, ModelMetadata, ServerMetadata
 from mlhub.common.settings import Settings
-from mlhub.common.signature import TensorSpec
 from mlhub.storage.terms import ModelFilter
 
-_INDEX_EXTENSION: Final = "model_repository"
 _MOST_LISTED: Final = 1000
 _LONGEST_LENGTH: Final = 12
-
-
-class ServerMetadata(msgspec.Struct):
-    """The answer to `GET /v2`."""
-
-    name: str
-    version: str
-    extensions: tuple[str, ...]
-
-
-class ModelMetadata(msgspec.Struct):
-    """The answer to `GET /v2/models/{model}`."""
-
-    name: str
-    versions: list[str]
-    """Ready ones, newest first."""
-    platform: str
-    """The framework it comes from."""
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-class IndexEntry(msgspec.Struct):
-    """One version in the index."""
-
-    name: str
-    version: str
-    state: str
-    """`READY`, `LOADING` or `UNAVAILABLE`."""
-    reason: str = ""
-    """Why it is not ready."""
-
-
-class IndexRequest(msgspec.Struct):
-    """The body of a call for the index."""
-
-    ready: bool = False
-    """Whether to list only what is ready."""
 
 
 _INDEX: Final = msgspec.json.Decoder(IndexRequest)
@@ -80,7 +41,7 @@ class ServerResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Tell name, version and extensions."""
         del req
-        send(resp, ServerMetadata("mlhub", mlhub.__version__, (oip.BINARY_EXTENSION, _INDEX_EXTENSION)))
+        send(resp, ServerMetadata("mlhub", mlhub.__version__, (oip.BINARY_EXTENSION, oip.INDEX_EXTENSION)))
 
 
 class MetadataResource:

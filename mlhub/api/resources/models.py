@@ -15,6 +15,7 @@ from mlhub.api.publication import Publication
 from mlhub.api.resources.predict import PredictResource
 from mlhub.api.responses import (
     Encoded,
+    check_parameters,
     entity_tag,
     has_tag,
     limit_of,
@@ -33,6 +34,8 @@ from mlhub.storage.models import SORTS
 from mlhub.storage.terms import ModelFilter
 
 _FIELDS: Final = msgspec.json.Decoder(ModelFields)
+_PARAMETERS: Final = (*ModelFilter.__struct_fields__, "sort", "limit", "cursor")
+"""What a list of entries takes."""
 
 
 class ModelsResource:
@@ -44,6 +47,7 @@ class ModelsResource:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """List entries that meet the filters."""
+        check_parameters(req, _PARAMETERS)
         sort = req.get_param("sort") or "name"
         if sort not in SORTS:
             raise UnacceptableError(f"sort takes one of {', '.join(SORTS)}.", code="bad_parameter")

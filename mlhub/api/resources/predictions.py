@@ -2,17 +2,21 @@
 
 import asyncio
 from functools import partial
+from typing import Final
 
 import falcon.asgi
 
 from mlhub.api.events import events, mark
 from mlhub.api.preferences import preferences
-from mlhub.api.responses import limit_of, link_next, send
+from mlhub.api.responses import check_parameters, limit_of, link_next, send
 from mlhub.api.services.predictions import PredictionService
 from mlhub.api.waiting import until
 from mlhub.common import view
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.prediction import PredictionStatus
+
+_PARAMETERS: Final = ("model", "status", "limit", "cursor")
+"""What a list of predictions takes."""
 
 
 class PredictionsResource:
@@ -23,6 +27,7 @@ class PredictionsResource:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """List predictions that meet the filters."""
+        check_parameters(req, _PARAMETERS)
         status = req.get_param("status")
         if status is not None and status not in list(PredictionStatus):
             raise UnacceptableError(

@@ -10,7 +10,7 @@ from mlhub.common.errors import UnacceptableError
 from mlhub.common.model import ModelType
 from mlhub.workers.bundle import description
 from mlhub.workers.bundle.description import BundleDescription
-from mlhub.workers.bundle.layout import LAYOUTS, Format
+from mlhub.workers.bundle.layout import LAYOUTS, Format, Layout
 
 _LISTED: Final = 5
 """Files that a sentence names."""
@@ -43,7 +43,7 @@ def inspect(folder: Path, model_type: ModelType, *, allow_pickles: bool) -> Bund
     pickles = _files(root, layout.pickles)
     if found:
         _require_one([path for path, _ in found])
-        _require_whole(*found[0], layout.save)
+        _require_whole(*found[0], layout)
     elif pickles and allow_pickles:
         _require_one(pickles)
     else:
@@ -81,10 +81,10 @@ def _require_one(paths: list[Path]) -> None:
         )
 
 
-def _require_whole(path: Path, kind: Format, save: str) -> None:
+def _require_whole(path: Path, kind: Format, layout: Layout) -> None:
     if not kind.is_whole(path):
         raise UnacceptableError(
-            f"The bundle's {path.name} is not what its name says; save the model with {save}.",
+            f"The bundle's {path.name} {layout.unlike}; save the model with {layout.save}.",
             code="no_model",
         )
 

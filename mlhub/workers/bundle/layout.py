@@ -45,6 +45,8 @@ class Layout(msgspec.Struct, frozen=True):
     """There must be exactly one file of one of these."""
     save: str
     """How to make such a file."""
+    unlike: str = "is not what its name says"
+    """What a file with the name of one, and none, is."""
     folders: tuple[str, ...] = ()
     """Folders that must be there as well."""
     pickles: tuple[str, ...] = ()
@@ -65,6 +67,8 @@ LAYOUTS: Final[dict[ModelType, Layout]] = {
         formats=(Format("*.pt2", zipped=""), Format("*.pt", zipped="constants.pkl")),
         foreign=("*.pth",),
         save="torch.export.save (model.pt2) or torch.jit.save (model.pt)",
+        unlike="is no exported program and no TorchScript (what torch.save writes is a pickle, which could "
+        "run any code)",
     ),
     ModelType.KERAS: Layout(
         formats=(Format("*.keras", zipped="config.json"),),

@@ -134,9 +134,26 @@ def test_lists_come_in_pages_that_hold_everything_once(hub: Any) -> None:
     assert hub.call("GET", "/models?tag=paged&type=keras").json() == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=99999", "sort=size", "state=odd", "type=odd"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limit=99999", "sort=size", "state=odd", "type=odd", "tags=paged"]
+)
 def test_bad_parameters_of_lists_are_refused(hub: Any, query: str) -> None:
     assert hub.call("GET", f"/models?{query}").status_code == 422
+
+
+def test_a_parameter_that_a_list_does_not_have_is_named(hub: Any) -> None:
+    for path in ("/models", "/predictions"):
+        answer = hub.call("GET", f"{path}?limti=1")
+        assert answer.status_code == 422
+        assert "no parameter 'limti'; it takes" in answer.json()["detail"]
+    assert hub.call("GET", "/v2?limti=1").status_code == 200
+
+
+def test_the_hub_itself_tells_its_addresses(hub: Any) -> None:
+    answer = hub.call("GET", "/").json()
+    assert answer["name"] == "mlhub"
+    assert "GET /models" in answer["addresses"]
+    assert "GET / lists" in hub.call("GET", "/nothing").json()["detail"]
 
 
 def test_a_cursor_that_is_none_is_refused(hub: Any) -> None:

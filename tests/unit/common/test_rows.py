@@ -83,3 +83,18 @@ def test_inputs_must_agree_in_rows() -> None:
     taken = Signature((TensorSpec("a", "FP32", (-1, 1)), TensorSpec("b", "FP32", (-1, 1))))
     with pytest.raises(UnacceptableError, match="rows"):
         rows.from_tensors({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}, taken)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.array([[1e300, 1.0]]), "A number here is too large for FP32."),
+        (np.array([[np.inf, 1.0]]), "NaN and infinity are not values a model can use."),
+        (np.array([[True, False]]), "The model takes FP32 here, not BOOL; send 0 and 1 as numbers."),
+        (np.array([["a", "b"]]), "The model takes FP32 here, not BYTES."),
+    ],
+)
+def test_an_array_that_cannot_be_cast_is_told_why(array: Any, said: str) -> None:
+    with pytest.raises(UnacceptableError) as caught:
+        rows.from_array(array, signature(-1, 2))
+    assert said in caught.value.fields[0].detail

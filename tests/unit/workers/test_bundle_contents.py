@@ -88,7 +88,7 @@ def test_torchscript_is_taken_and_a_pickled_module_is_not(tmp_path: Path) -> Non
     add(tmp_path, "model.pt")
     look(tmp_path, ModelType.PYTORCH)
     zip_with(tmp_path / "model.pt", "model/data.pkl", "model/version")
-    assert "model.pt is not what its name says" in refusal(tmp_path, ModelType.PYTORCH)
+    assert "what torch.save writes is a pickle" in refusal(tmp_path, ModelType.PYTORCH)
     (tmp_path / "model.pt").write_bytes(pickle.dumps([1]))
     assert "torch.jit.save" in refusal(tmp_path, ModelType.PYTORCH)
 

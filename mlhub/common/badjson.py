@@ -1,0 +1,35 @@
+"""What is wrong with a text that should be JSON, said to whoever wrote it."""
+
+import re
+from typing import Final
+
+_NO_NUMBER: Final = re.compile(rb"[\s,:\[](NaN|nan|[-+]?Infinity|[-+]?inf)\b")
+_TRUNCATED: Final = "truncated"
+"""What msgspec says of a text that ends too early, and of half a surrogate pair."""
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def fault(text: bytes, error: Exception) -> str:
+    """Return what is wrong with a text, as the end of a sentence that begins with what the text is.
+
+    Args:
+        text: what is no JSON.
+        error: what reading it raised.
+    """
+    if not text.strip():
+        return "is empty"
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
+    return f"is not JSON: {_reason(text, error)}"
+
+
+def _reason(text: bytes, error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if found := _NO_NUMBER.search(text):
+        word = found.group(1).decode()
+        return f"there is no {word} in it; leave out rows with such values, or replace the values"
+    if _TRUNCATED in str(error):
+        half = r", or has half of a pair like \ud83d\ude00" if _SURROGATE.search(text) else ""
+        return f"it ends too early{half}"
+    return str(error).removeprefix("JSON is malformed: ")
