@@ -113,11 +113,19 @@ def test_each_backend_of_the_compose_file_has_its_pools_and_a_server_where_it_is
         assert table[name]["repository"] == arguments[arguments.index("--repository") + 1]
 
 
-def test_only_workers_are_on_the_network_of_model_servers() -> None:
+def test_files_that_are_mounted_are_there() -> None:
+    found = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    mounted = [volume.split(":")[0] for item in found for volume in item.get("volumes", [])]
+    files = [COMPOSE.parent / path for path in mounted if path.startswith(".")]
+    assert files
+    assert [file for file in files if not file.is_file()] == []
+
+
+def test_only_workers_and_prometheus_are_on_the_network_of_model_servers() -> None:
     found = yaml.safe_load(COMPOSE.read_text())
     assert found["networks"]["servers"] == {"internal": True}
     on_it = {name for name, item in found["services"].items() if "servers" in item["networks"]}
-    assert on_it == {program_name(name, kind) for name in BACKENDS for kind in PoolKind}
+    assert on_it == {"prometheus"} | {program_name(name, kind) for name in BACKENDS for kind in PoolKind}
 
 
 def test_no_secret_has_a_value() -> None:
