@@ -13,11 +13,13 @@ from mlhub.api.gateway.answer import Answer, Outputs
 from mlhub.api.gateway.group import Batch, Target, Waiter
 from mlhub.api.gateway.lane import Lane
 from mlhub.api.gateway.message import Message, Reply
+from mlhub.api.gateway.meter import BatchMeter
 from mlhub.api.gateway.slots import Limits, Slots
-from mlhub.common import topology
+from mlhub.common import metrics, topology
 from mlhub.common.batch import ENCODER, REPLY, Part
 from mlhub.common.errors import BackendError, DeadlineError, MLHubError, UnavailableError
 from mlhub.common.rows import Rows
+from mlhub.common.tally import Tally
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,14 +54,22 @@ class Batcher:
     """Predictions of one API process on their way through the queue."""
 
     def __init__(
-        self, limits: Mapping[str, Limits], max_pending: int, send: Callable[[Message], None]
+        self,
+        limits: Mapping[str, Limits],
+        max_pending: int,
+        send: Callable[[Message], None],
+        tally: Tally,
     ) -> None:
-        self._lanes = {name: Lane(limit) for name, limit in limits.items()}
+        self._lanes = {name: Lane(limit, BatchMeter(tally, name)) for name, limit in limits.items()}
         self._max_pending = max_pending
         self._send_message = send
         self._shipments: dict[str, Shipment] = {}
         self._pending = 0
         self._up = False
+        tally.gauge(metrics.PENDING, lambda: self._pending)
+        tally.gauge(
+            metrics.BATCHES_PENDING, lambda: sum(len(one.batches) for one in self._shipments.values())
+        )
 
     async def predict(self, target: Target, rows: Rows, wait: float) -> Answer:
         """Put a request among those that wait, and wait for its answer.
@@ -132,6 +142,9 @@ class Batcher:
             _LOG.error("a predict worker failed on %s: %s", identity, reply.result)
             self._fail(shipment, BackendError("The predict worker failed on this; its log has the reason."))
 
+    def _batches(self) -> int:
+        return sum(len(shipment.batches) for shipment in self._shipments.values())
+
     def _dispatch(self, lane: Lane) -> None:
         """Send all that should go out now."""
         lane.scheduled = False
@@ -149,6 +162,8 @@ class Batcher:
         self._shipments[shipment.identity] = shipment
         shipment.slots.sent(shipment.requests)
         queue = topology.predict_queue_name(shipment.batches[0].group.target.backend)
+        for batch in shipment.batches:
+            shipment.lane.meter.sent(batch)
         payloads = tuple([ENCODER.encode(batch.request()) for batch in shipment.batches])
         self._send_message(Message(shipment.identity, topology.PREDICT, queue, payloads, expires_in))
 
@@ -159,6 +174,7 @@ class Batcher:
         for batch, answered in zip(shipment.batches, replies, strict=True):
             batch.group.took(answered.backend_time)
             queue_time = max(0.0, roundtrip - answered.backend_time)
+            shipment.lane.meter.answered(queue_time)
             waiters = iter(batch.waiters)
             for part in answered.parts:
                 _give(part, [next(waiters) for _ in range(part.count)], answered.backend_time, queue_time)

@@ -11,9 +11,8 @@ from mlhub.api.gateway.call import Call, JobCall, ProbeCall
 from mlhub.api.gateway.group import Target
 from mlhub.api.gateway.link import BrokerLink
 from mlhub.api.gateway.message import Message, Reply
-from mlhub.api.gateway.meter import BatchMeter
 from mlhub.api.gateway.slots import Limits
-from mlhub.common import metrics, topology
+from mlhub.common import topology
 from mlhub.common.batch import Probe
 from mlhub.common.errors import DeadlineError, UnavailableError
 from mlhub.common.rows import Rows
@@ -44,11 +43,7 @@ class Gateway:
             for name, backend in settings.backends.items()
         }
         self._link = BrokerLink(settings.broker_url, queues, self)
-        self._batcher = Batcher(limits, settings.max_pending, self._send_batch)
-        self._meter = BatchMeter(tally)
-        self._waiting = 0
-        tally.gauge(metrics.PENDING, lambda: self._waiting)
-        self._backends = {topology.predict_queue_name(name): name for name in settings.backends}
+        self._batcher = Batcher(limits, settings.max_pending, self._link.send, tally)
         self._calls: dict[str, Call[Any]] = {}
         self._listener = listener
         self._grace = settings.broker_grace
@@ -96,11 +91,7 @@ class Gateway:
         """
         if self._given_up or self._blocked:
             raise _away()
-        self._waiting += 1
-        try:
-            return await self._batcher.predict(target, rows, wait)
-        finally:
-            self._waiting -= 1
+        return await self._batcher.predict(target, rows, wait)
 
     async def probe(self, backend: str, wait: float) -> Probe:
         """Ask a predict pool how its model server is, by the way that predictions take.
@@ -159,7 +150,6 @@ class Gateway:
     def disconnected(self) -> None:
         """Keep clients waiting for a while, in the hope of a quick return."""
         self._up = False
-        self._meter.lost()
         self._listener.disconnected()
         self._wait_for_broker()
         self._batcher.disconnected()
@@ -194,12 +184,7 @@ class Gateway:
         if call is not None:
             call.replied(reply)
         else:
-            self._meter.replied(identity, reply)
             self._batcher.replied(identity, reply)
-
-    def _send_batch(self, message: Message) -> None:
-        self._meter.sent(message, self._backends[message.queue])
-        self._link.send(message)
 
     def _wait_for_broker(self) -> None:
         self._patience = asyncio.get_running_loop().call_later(self._grace, self._give_up)

@@ -8,6 +8,7 @@ one of which nothing is known, has messages and slots of its own: nobody else wa
 from typing import Final
 
 from mlhub.api.gateway.group import Batch, Group, Key, Target, Waiter
+from mlhub.api.gateway.meter import BatchMeter
 from mlhub.api.gateway.slots import Limits, Slots
 
 _KNOWN: Final = 10_000
@@ -19,7 +20,8 @@ _TOGETHER: Final = 32
 class Lane:
     """The groups of one backend."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, meter: BatchMeter) -> None:
+        self.meter = meter
         self._limits = limits
         self._slots = Slots(limits)
         """Of the messages that several groups share."""

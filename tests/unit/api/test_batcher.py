@@ -12,10 +12,11 @@ from mlhub.api.gateway.batcher import Batcher
 from mlhub.api.gateway.group import Target
 from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.slots import Limits, Slots
-from mlhub.common import tensor
+from mlhub.common import metrics, tensor
 from mlhub.common.batch import ENCODER, REQUEST, BatchReply, BatchRequest, Part
 from mlhub.common.errors import BackendError, BackendRefusedError, DeadlineError, UnavailableError
 from mlhub.common.rows import Rows
+from mlhub.common.tally import Reading, Tally
 
 TARGET = Target("backend", "model", "1-x")
 
@@ -25,8 +26,12 @@ class Worker:
 
     def __init__(self, rows: int = 4, size: int = 1000, slots: int = 1, max_pending: int = 100) -> None:
         self.sent: list[Message] = []
+        self.tally = Tally()
         self.batcher = Batcher(
-            {"backend": Limits(rows, size, slots, slots + slots // 2)}, max_pending, self.sent.append
+            {"backend": Limits(rows, size, slots, slots + slots // 2)},
+            max_pending,
+            self.sent.append,
+            self.tally,
         )
         self.batcher.connected()
 
@@ -385,3 +390,26 @@ async def test_giving_up_fails_all_that_wait() -> None:
     for one in asked:
         with pytest.raises(UnavailableError):
             await one
+
+
+def readings(tally: Tally) -> dict[str, Reading]:
+    return {reading.family: reading for reading in tally.read()}
+
+
+@run
+async def test_batches_are_counted() -> None:
+    worker = Worker(rows=100)
+    await known(worker, OTHERS[:2])
+    before = readings(worker.tally)
+    asked = [worker.ask(1.0, 2.0, target=OTHERS[0]), *(worker.ask(1.0, target=OTHERS[1]) for _ in range(3))]
+    await settle()
+    meanwhile = readings(worker.tally)
+    assert (meanwhile[metrics.PENDING].value, meanwhile[metrics.BATCHES_PENDING].value) == (4, 2)
+    assert meanwhile[metrics.BATCH_REQUESTS].value - before[metrics.BATCH_REQUESTS].value == 4
+    assert meanwhile[metrics.BATCH_ROWS].value - before[metrics.BATCH_ROWS].value == 5
+    assert sum(meanwhile[metrics.BATCH_ROWS].counts) - sum(before[metrics.BATCH_ROWS].counts) == 2
+    worker.answer(0)
+    await asyncio.gather(*asked)
+    after = readings(worker.tally)
+    assert (after[metrics.PENDING].value, after[metrics.BATCHES_PENDING].value) == (0, 0)
+    assert sum(after[metrics.QUEUE_WAIT].counts) - sum(before[metrics.QUEUE_WAIT].counts) == 2
