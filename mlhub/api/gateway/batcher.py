@@ -133,6 +133,11 @@ class Batcher:
             return
         if reply.status == _SUCCESS and len(reply.result) == len(shipment.batches):
             self._answer(shipment, reply)
+        elif reply.status == _REVOKED:
+            self._fail(
+                shipment,
+                UnavailableError("The queue was emptied by an operator; try again.", code="queue_purged"),
+            )
         elif len(shipment.batches) > 1:
             _LOG.error("a predict worker failed on %s: %s; each is tried alone", identity, reply.result)
             self._drop(shipment)

@@ -2,15 +2,15 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mlhub.common import metrics
 from mlhub.common.errors import BackendError
 from mlhub.common.signature import Signature
-from mlhub.common.tally import Tally
+from mlhub.common.tally import Count, Tally
 from mlhub.common.tensor import Tensor
 from mlhub.workers.adapters.base import BackendAdapter
 
@@ -27,6 +27,7 @@ class MeasuredAdapter:
         self._tally = tally
         # Several threads count, and adding is not one step.
         self._lock = threading.Lock()
+        self._measures: dict[str, _Measure] = {}
 
     def deploy(self, model: str, deployment: str, files: Path) -> None:
         """Pass it on."""
@@ -65,18 +66,44 @@ class MeasuredAdapter:
         with self._measured("probe"):
             self._adapter.probe()
 
-    @contextmanager
-    def _measured(self, call: str) -> Iterator[None]:
-        started = time.perf_counter()
-        outcome = _CRASH
-        try:
-            yield
-            outcome = _WELL
-        except BackendError as error:
-            outcome = error.code
-            raise
-        finally:
-            took = time.perf_counter() - started
-            with self._lock:
-                self._tally.count(metrics.CALLS, self._backend, call, outcome).value += 1
-                self._tally.histogram(metrics.CALL_TIME, self._backend, call).observe(took)
+    def _measured(self, call: str) -> "_Measured":
+        measure = self._measures.get(call)
+        if measure is None:
+            measure = self._measures[call] = _Measure(self._tally, self._backend, call)
+        return _Measured(measure, self._lock)
+
+
+class _Measure:
+    """What is counted of one kind of call."""
+
+    def __init__(self, tally: Tally, backend: str, call: str) -> None:
+        self.times = tally.histogram(metrics.CALL_TIME, backend, call)
+        self._outcomes: dict[str, Count] = {}
+        self._find = partial(tally.count, metrics.CALLS, backend, call)
+
+    def outcome(self, outcome: str) -> Count:
+        """Return the number of calls that ended so."""
+        count = self._outcomes.get(outcome)
+        if count is None:
+            count = self._outcomes[outcome] = self._find(outcome)
+        return count
+
+
+class _Measured:
+    """One call; a class, since a generator costs more than all the rest of it."""
+
+    __slots__ = ("_lock", "_measure", "_started")
+
+    def __init__(self, measure: _Measure, lock: threading.Lock) -> None:
+        self._measure = measure
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        took = time.perf_counter() - self._started
+        outcome = _WELL if kind is None else error.code if isinstance(error, BackendError) else _CRASH
+        with self._lock:
+            self._measure.outcome(outcome).value += 1
+            self._measure.times.observe(took)

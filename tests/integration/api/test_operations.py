@@ -144,8 +144,13 @@ def test_purging_a_jobs_queue_cancels_what_waits(hub: Any, digits: Any, publishe
         assert (done.queue, done.canceled) == (JOBS, 3)
         assert done.messages > 0
         assert {hub.call("GET", place).json()["status"] for place in places} == {"canceled"}
-        hub.wait_until(lambda: queue(hub, JOBS)["ready"] == 0, "an empty queue")
-        assert queue(hub, JOBS)["oldest_age"] == 0
+
+        def is_empty() -> bool:
+            # Each process of the API may have looked before.
+            seen = queue(hub, JOBS)
+            return (seen["ready"], seen["oldest_age"]) == (0, 0)
+
+        hub.wait_until(is_empty, "an empty queue")
     finally:
         hub.parts["jobs"].start()
 
@@ -176,7 +181,6 @@ def test_metrics_have_all_processes_whoever_is_asked(hub: Any, digits: Any, publ
     hub.wait_until_ready()
     route = "/model/{name}/predict"
     answered = f"mlhub_http_requests_total {route} POST 200"
-    before = numbers(hub.url)
     body = {"input": digits.rows[0].tolist()}
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(lambda _: hub.call("POST", "/model/digits/predict", json=body).ok, range(64)))
@@ -184,22 +188,22 @@ def test_metrics_have_all_processes_whoever_is_asked(hub: Any, digits: Any, publ
     def complete() -> bool:
         # Other processes tell their numbers every two seconds.
         now = numbers(hub.url)
-        return now.get(answered, 0) >= before.get(answered, 0) + 64 and all(
-            now.get(name, 0) > before.get(name, 0)
-            for name in (
-                f"mlhub_http_request_duration_seconds_count {route}",
-                "mlhub_batch_requests_sum sklearn",
-                "mlhub_queue_wait_seconds_count sklearn",
-                "mlhub_backend_calls_total sklearn predict ok",
-                "mlhub_worker_messages_total predict sklearn",
-            )
+        counted = (
+            f"mlhub_http_request_duration_seconds_count {route}",
+            "mlhub_batch_requests_sum sklearn",
+            "mlhub_batch_rows_sum sklearn",
+            "mlhub_queue_wait_seconds_count sklearn",
+            "mlhub_backend_calls_total sklearn predict ok",
+            "mlhub_worker_messages_total predict sklearn",
+            "mlhub_part_up broker",
+            "mlhub_backend_up sklearn",
+            "mlhub_pool_processes sklearn predict",
+            "mlhub_queue_consumers mlhub.sklearn.predict",
         )
+        return now.get(answered, 0) >= 64 and all(now.get(name, 0) > 0 for name in counted)
 
     hub.wait_until(complete, "all numbers")
     now = numbers(hub.url)
-    assert now["mlhub_part_up broker"] == now["mlhub_backend_up sklearn"] == 1
-    assert now["mlhub_pool_processes sklearn predict"] == 1
-    assert now["mlhub_queue_consumers mlhub.sklearn.predict"] == 1
     assert "mlhub_queue_messages_ready mlhub.dead" in now
     assert now["mlhub_process_memory_bytes api"] > 2e7
 

@@ -413,3 +413,14 @@ async def test_batches_are_counted() -> None:
     after = readings(worker.tally)
     assert (after[metrics.PENDING].value, after[metrics.BATCHES_PENDING].value) == (0, 0)
     assert sum(after[metrics.QUEUE_WAIT].counts) - sum(before[metrics.QUEUE_WAIT].counts) == 2
+
+
+@run
+async def test_those_whose_queue_was_emptied_learn_it_at_once() -> None:
+    worker = Worker()
+    waiting = worker.ask(1)
+    await settle()
+    worker.batcher.replied(worker.sent[0].id, Reply("REVOKED"))
+    with pytest.raises(UnavailableError, match="emptied") as raised:
+        await waiting
+    assert raised.value.code == "queue_purged"
