@@ -43,7 +43,7 @@ def happen(scene: Scene, fault: Fault, rounds: list[Round], bound: float = _LONG
     assert not counted.wrong
     assert not counted.unforgivable, f"{len(counted.unforgivable)} of {counted.calls} calls failed"
     assert played.recovery is not None, f"not well again {_LONGEST:g} seconds after {fault.name}"
-    assert played.recovery <= bound
+    assert played.recovery <= bound, f"well again only after {played.recovery:.1f} seconds"
 
 
 def judge(scene: Scene, rounds: Sequence[Round]) -> tuple[str, list[str]]:
