@@ -19,7 +19,10 @@ Document = dict[str, Any]
 R = TypeVar("R", bound=msgspec.Struct)
 
 PATIENCE: Final = 2000
-"""Milliseconds a call may look for a server, or for an answer to connecting."""
+"""Milliseconds a call may look for a server."""
+_CONNECT: Final = 8000
+"""Milliseconds a server may take to answer to connecting, and to the driver's own looks at it. A busy one
+takes its time, and a look that is given up breaks off all calls that are under way."""
 ANSWER: Final = 20_000
 """Milliseconds a server may take to answer."""
 
@@ -36,7 +39,7 @@ def connect(url: str, name: str, *, patience: int = PATIENCE, answer: int = ANSW
     client: MongoClient[Document] = MongoClient(
         url,
         serverSelectionTimeoutMS=patience,
-        connectTimeoutMS=PATIENCE,
+        connectTimeoutMS=_CONNECT,
         socketTimeoutMS=answer,
         appname="mlhub",
         connect=False,
