@@ -1,6 +1,7 @@
 """`/model/{name}/export` and `/import`: entries with all their versions, as one file."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import falcon.asgi
 
@@ -8,11 +9,12 @@ from mlhub.api import exports, representation
 from mlhub.api.bodies import chunks
 from mlhub.api.exports import Splitter
 from mlhub.api.gateway.gateway import Gateway
+from mlhub.api.multipart import FormLimits, is_form, parts
 from mlhub.api.resources.models import announce_removals
 from mlhub.api.responses import send
 from mlhub.api.services.exchange import ExchangeService
 from mlhub.common import topology
-from mlhub.common.errors import MLHubError
+from mlhub.common.errors import MLHubError, UnacceptableError
 from mlhub.common.export import MEDIA_TYPE, ExportedVersion, Manifest
 from mlhub.common.model import VersionState
 from mlhub.common.names import check_model
@@ -50,10 +52,30 @@ class ImportResource:
         self._max_manifest = max_manifest
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Take an export in: all of it, or nothing."""
-        splitter = Splitter(chunks(req, self._max_bytes))
+        """Take an export in, the body or a form's file: all of it, or nothing."""
+        name = req.get_param("name")
+        if not is_form(req):
+            await self._take_in(resp, chunks(req, self._max_bytes), name)
+            return
+        is_taken = False
+        async for part in parts(req, FormLimits(body=self._max_bytes)):
+            if part.is_file and not is_taken:
+                await self._take_in(resp, part.pieces(), name)
+                is_taken = True
+            elif part.name == "name":
+                name = await part.text()
+        if not is_taken:
+            raise UnacceptableError(
+                "The form has no export: send it as a file in the part 'file', after the field 'name'.",
+                code="missing_file",
+            )
+
+    async def _take_in(
+        self, resp: falcon.asgi.Response, content: AsyncIterator[bytes], given: str | None
+    ) -> None:
+        splitter = Splitter(content)
         manifest = await splitter.manifest(self._max_manifest)
-        name = check_model(req.get_param("name") or manifest.model)
+        name = check_model(given or manifest.model)
         is_new = await asyncio.to_thread(self._exchange.begin, manifest, name)
         try:
             await self._receive(splitter, manifest, name)

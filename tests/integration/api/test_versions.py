@@ -160,6 +160,11 @@ def test_a_model_moves_to_another_name_or_hub_with_all_its_versions(hub: Any, tm
     again = hub.call("POST", "/import?name=moved", data=data)
     assert (again.status_code, len(again.json()["versions"])) == (200, 2), "an import may be repeated"
     hub.create("taken", description="Other.")
+    form = hub.call("POST", "/import", data={"name": "formed"}, files={"file": ("x.tar", data)})
+    assert (form.status_code, form.json()["model"]) == (201, "formed"), form.text
+    assert len(form.json()["versions"]) == len(again.json()["versions"])
+    empty = hub.call("POST", "/import", files={"name": (None, "formless")})
+    assert (empty.status_code, empty.json()["code"]) == (422, "missing_file")
     refused = hub.call("POST", "/import?name=taken", data=data)
     assert (refused.status_code, refused.json()["code"]) == (409, "model_exists")
 
