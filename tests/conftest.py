@@ -4,6 +4,7 @@ import itertools
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import hypothesis
 import kombu
 import msgspec
 import pytest
+import requests
 
 from mlhub.local.database import EmbeddedDatabase
 from mlhub.local.ports import free_ports
@@ -147,6 +149,38 @@ def running_broker(folder: Path, *, management: bool = False) -> Iterator[Server
     finally:
         server.kill()
         names.kill()
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that speaks S3's protocol."""
+    port = free_ports(("objects",), {})["objects"]
+    log = tmp_path_factory.mktemp("objects") / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        deadline = time.monotonic() + START
+        while not _listens(port):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def bucket(object_server: str) -> str:
+    """An empty bucket."""
+    name = f"bucket{next(_NUMBERS)}"
+    requests.put(f"{object_server}/{name}", timeout=60).raise_for_status()
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,7 @@ class Digits(msgspec.Struct, frozen=True):
 
 @contextmanager
 def running(
-    folder: Path, broker: Any, database_server: Any, types: dict[str, str], **variables: str
+    folder: Path, broker: Any, database_server: Any, types: dict[str, str], label: str = "", **variables: str
 ) -> Iterator[Hub]:
     """Run a hub with one process of each kind.
 
@@ -159,12 +159,13 @@ def running(
         broker: that it uses, perhaps with others that have other backends.
         database_server: that it uses with others.
         types: the type of model by the name of the framework, each with a server and pools of its own.
+        label: begins the names of its backends, and so of its queues on the shared broker.
         variables: further settings.
     """
     (folder / "models").mkdir()
     ports = free_ports(("api", *types), {})
     backends = {
-        name: {
+        f"{label}{name}": {
             "protocol": "oip",
             "addresses": [f"http://127.0.0.1:{ports[name]}"],
             "types": [model_type],
@@ -187,8 +188,8 @@ def running(
         suffix = f"-{name}" if len(types) > 1 else ""
         repository = ("--repository", str(folder / "models"))
         commands[f"server{suffix}"] = ("serve", name, "--port", str(ports[name]), *repository)
-        commands[f"predict{suffix}"] = ("worker", "--backend", name, "--kind", "predict")
-        commands[f"jobs{suffix}"] = ("worker", "--backend", name, "--kind", "jobs")
+        commands[f"predict{suffix}"] = ("worker", "--backend", f"{label}{name}", "--kind", "predict")
+        commands[f"jobs{suffix}"] = ("worker", "--backend", f"{label}{name}", "--kind", "jobs")
     commands["api"] = ("api",)
     parts = {name: Part(name, arguments, environment, folder) for name, arguments in commands.items()}
     hub = Hub(parts, ports["api"], ports[next(iter(types))], folder)
@@ -248,6 +249,19 @@ def make_hub() -> Callable[[dict[str, tuple[str, ...]], dict[str, str], dict[str
     ) -> Hub:
         parts = {name: Part(name, arguments, environment, folder) for name, arguments in commands.items()}
         return Hub(parts, ports["api"], ports["server"], folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_running_hub(
+    tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: Any
+) -> Callable[..., Any]:
+    """Makes hubs with settings of their own, which run as long as the context."""
+
+    def make(label: str, **variables: str) -> Any:
+        folder = tmp_path_factory.mktemp("hub")
+        return running(folder, broker, database_server, {"sklearn": "ScikitLearn"}, f"{label}-", **variables)
 
     return make
 

@@ -26,6 +26,7 @@ from sklearn.naive_bayes import GaussianNB
 from skops.io import dumps
 
 from mlhub.local.ports import free_ports
+from tests.integration.tap import Tap
 
 PATIENCE = 150.0
 """Seconds that anything may take on a machine with much else to do."""
@@ -114,6 +115,7 @@ class Scene(msgspec.Struct, frozen=True):
 
     hub: Any
     gate: Gate
+    tap: Tap
     versions: Any
     """The collection of the database."""
     work: Path
@@ -125,6 +127,10 @@ class Scene(msgspec.Struct, frozen=True):
             logs = "\n".join(f"--- {part.name}\n{part.log[-2000:]}" for part in self.hub.parts.values())
             assert time.monotonic() < deadline, f"{what} did not come true\n{logs}"
             time.sleep(0.01)
+
+    def hold(self, step: str) -> None:
+        """Hold back the answer to the write that a step is begun."""
+        self.tap.hold(step.encode() + b"\0\x02state\0\x08\0\0\0running\0")
 
     def step(self, version: str) -> str | None:
         """Return the step that a version's record shows as running."""
@@ -221,9 +227,10 @@ def scene(
         "types": ["ScikitLearn"],
         "repository": str(folder / "models"),
     }
+    tap = Tap("127.0.0.1", int(database_server.url.rstrip("/").rpartition(":")[2]))
     environment = {
         "MLHUB_BROKER_URL": broker.url,
-        "MLHUB_MONGODB_URL": database_server.url,
+        "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{tap.port}/?directConnection=true",
         "MLHUB_DATABASE": "validations",
         "MLHUB_BUNDLES": str(folder / "bundles"),
         "MLHUB_RUN_DIR": str(folder),
@@ -255,34 +262,39 @@ def scene(
         assert hub.create("m", input_example=[0.5]).status_code == 201
         mirror = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
         hub.publish("mirror", packed({"model.skops": dumps(mirror)}))
-        yield Scene(hub, gate, client["validations"]["versions"], folder / "work", folder / "bundles")
+        yield Scene(hub, gate, tap, client["validations"]["versions"], folder / "work", folder / "bundles")
     finally:
         gate.open()
         for part in reversed(hub.parts.values()):
             part.stop()
         gate.stop()
+        tap.close()
         client.close()
 
 
 def test_a_worker_killed_in_any_step_of_a_validation_leaves_it_to_the_next(scene: Scene) -> None:
     worker = scene.hub.parts["jobs"]
+    scene.hold("archive")
     scene.begin("steps")
     deployment = scene.versions.find_one({"slot": "m/steps"})["_id"]
-    # What holds the validation at the latest; the signature is asked for at the version's own address.
-    endings = {
-        "archive": "/load",
-        "safety": "/load",
-        "deployment": "/load",
-        "signature": f"/{deployment}",
-        "example": "/infer",
-    }
+    # Steps that ask nobody: the worker has begun each, and is killed before it learns that this is written.
+    for step, following in (("archive", "contents"), ("contents", "safety"), ("safety", None)):
+        assert scene.tap.held.wait(PATIENCE), step
+        assert scene.step("steps") == step
+        worker.stop(signal.SIGKILL)
+        scene.tap.release()
+        if following is not None:
+            scene.hold(following)
+            worker.start()
+    # What holds the validation in the others; the signature is asked for at the version's own address.
+    endings = {"deployment": "/load", "signature": f"/{deployment}", "example": "/infer"}
     for step, ending in endings.items():
         scene.gate.shut(ending)
-        # A short step may go by unseen; then the next one that is held has to do.
+        worker.start()
         scene.wait(lambda step=step: scene.step("steps") == step or scene.gate.held.is_set(), f"step {step}")
         worker.stop(signal.SIGKILL)
-        worker.start()
         scene.gate.open()
+    worker.start()
     scene.ends_ready("steps")
     scene.nothing_is_left_over()
 
