@@ -19,6 +19,11 @@ _ADDRESSES: Final = {
     "GET /predictions/{id}": "one of them; with 'Prefer: wait=N' when it has ended",
     "GET /v2": "the Open Inference Protocol",
     "GET /status": "how the hub is",
+    "GET /monitor": "the same as a page, for operators",
+    "GET /backends": "the backends, with their pools",
+    "GET /queues": "the queues",
+    "GET /workers": "the workers",
+    "GET /metrics": "for Prometheus",
     "GET /health/ready": "whether it is ready",
 }
 
