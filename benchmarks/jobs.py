@@ -22,6 +22,7 @@ import psutil
 from benchmarks import digits
 from benchmarks.hub import Published, hub_parts, publish, running_hub
 from benchmarks.load import Load, Request, json_request, load, once
+from benchmarks.measure import metered
 from benchmarks.workspace import workspace
 from mlhub.common import tensor
 from mlhub.common.prediction import Prediction, PredictionStatus
@@ -49,6 +50,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Predictions a second that the hub accepts from 32 clients."""
     drained: float
     """Predictions a second that one job worker does when nothing else is to be done."""
+    microseconds: dict[str, float]
+    """Of a processor that each part of the hub took for one of these, which tells more on a busy machine."""
     p99_empty: float
     p99_backlog: float
     """Milliseconds of the slowest hundredth of 16 clients that wait, without and with a backlog."""
@@ -92,14 +95,18 @@ class Bench:
             thread.join()
         return sum(rows) / self._seconds
 
-    def accepted_and_drained(self) -> tuple[float, float]:
-        """Measure accepting while no job worker runs, then how fast one does what was accepted."""
+    def accepted_and_drained(self) -> tuple[float, float, dict[str, float]]:
+        """Measure accepting while no job worker runs, then how fast one does what was accepted, by what."""
         with self._suspended():
             given = load(self._origin, [self._later], _CLIENTS, self._seconds)
             _check(given)
         started = time.monotonic()
-        self._wait_until(lambda: self.left() == 0)
-        return given.rate, (given.requests - given.refused) / (time.monotonic() - started)
+        with metered(lambda: hub_parts(self._folder)) as meter:
+            self._wait_until(lambda: self.left() == 0)
+        seconds = time.monotonic() - started
+        count = given.requests - given.refused
+        taken = {usage.part: usage.cpu * seconds / count * 1e6 for usage in meter.usage}
+        return given.rate, count / seconds, taken
 
     def left(self) -> int:
         """Count the predictions that are to be done."""
@@ -187,7 +194,7 @@ def measure(origin: str, folder: Path, seconds: float, backlog: int) -> Figures:
     bench.waiting()
     empty = bench.waiting()
     inserts = bench.inserts()
-    accepted, drained = bench.accepted_and_drained()
+    accepted, drained, microseconds = bench.accepted_and_drained()
     bench.fill(backlog)
     busy = bench.waiting()
     other = bench.other_lane()
@@ -195,6 +202,7 @@ def measure(origin: str, folder: Path, seconds: float, backlog: int) -> Figures:
         inserts=inserts,
         accepted=accepted,
         drained=drained,
+        microseconds=microseconds,
         p99_empty=empty.p99,
         p99_backlog=busy.p99,
         p50_empty=empty.p50,
@@ -213,6 +221,10 @@ def table(figures: Figures) -> str:
             f"{figures.accepted:,.0f}/s, {figures.accepted / figures.inserts:.0%} of that",
         ),
         ("done by one job worker", f"{figures.drained:,.0f}/s"),
+        *(
+            (f"processor time for each: {part}", f"{taken:,.0f} µs")
+            for part, taken in sorted(figures.microseconds.items())
+        ),
         (
             "16 clients that wait, nothing else to do",
             f"p50 {figures.p50_empty:.1f} ms, p99 {figures.p99_empty:.1f} ms",
