@@ -6,7 +6,7 @@ a group have in common stands in their document once.
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 import msgspec
@@ -106,6 +106,11 @@ def time_of(name: str, seconds: float = 0.0) -> str:
     except ValueError:
         moment = time.time()
     return name_at(moment + seconds)
+
+
+def moment_of(name: str) -> datetime:
+    """Return when a group was given its name, or now if that does not tell."""
+    return datetime.fromtimestamp(int(time_of(name), 16) / 1000, UTC)
 
 
 def name_at(moment: float) -> str:

@@ -24,6 +24,7 @@ from mlhub.storage.groups import (
     changes_of,
     document_of,
     group_in,
+    moment_of,
     name_at,
     time_of,
     whole,
@@ -52,6 +53,7 @@ class PredictionStore:
     def __init__(self, database: Database[Document], keep: timedelta) -> None:
         self._groups = database["predictions"]
         self._results = database["prediction_results"]
+        self._lanes = database["lanes"]
         self._keep = keep
 
     @translated()
@@ -265,10 +267,13 @@ class PredictionStore:
     @translated()
     def waiting_since(self, backend: str) -> datetime | None:
         """Return when the one that has waited longest for a backend's job pool came, if one waits."""
-        # Of each lane the oldest have their turn: those that wait for it need not be looked at.
         wanted: Document = {"due_at": {"$gte": _LONG_AGO}, "backend": backend, "attempts": 0}
-        found = self._groups.find(wanted, {"expires_at": 1})
-        return min((document["expires_at"] - self._keep for document in found), default=None)
+        announced = self._groups.find(wanted, {"expires_at": 1})
+        times = [document["expires_at"] - self._keep for document in announced]
+        # What waits for its turn in a long lane begins where the last had it; there may be very much of it.
+        lanes = self._lanes.find({"backend": backend}, {"cursor": 1})
+        times += [moment_of(document["cursor"]) for document in lanes]
+        return min(times, default=None)
 
 
 def _grouped(new: Sequence[Prediction]) -> list[list[tuple[int, Prediction]]]:

@@ -74,6 +74,12 @@ class Scene:
         self.lanes.hold(new[0].lane, "b", names[0])
         return names
 
+    def take_all(self) -> None:
+        """Take all messages from the queue, as workers do."""
+        for message in self.queue.messages:
+            assert self.work.claim(message, "worker", MINUTE)
+        self.queue.messages.clear()
+
     def published(self) -> list[str]:
         return [name for message in self.queue.sent for name in message]
 
@@ -106,10 +112,18 @@ def test_of_a_long_lane_only_the_first_are_on_the_queue_in_their_order(scene: Sc
     scene.dispatcher.dispatch()
     assert len(scene.queue.messages) == 2
     while len(scene.published()) < len(names):
-        scene.queue.messages.clear()
+        scene.take_all()
         assert scene.dispatcher.dispatch() > 0
         assert len(scene.queue.messages) <= 8
     assert scene.published() == names
+
+
+def test_what_waits_for_its_turn_counts_as_waiting(scene: Scene) -> None:
+    assert scene.predictions.waiting_since("b") is None
+    scene.hold("m", 3, age=10 * MINUTE)
+    since = scene.predictions.waiting_since("b")
+    assert since is not None
+    assert timedelta(seconds=-1) < now() - 10 * MINUTE - since < timedelta(seconds=60)
 
 
 def test_small_groups_go_in_one_message(scene: Scene) -> None:
