@@ -92,10 +92,12 @@ class Keeper:
 
     def _keep(self, backend: str, kind: PoolKind, settings: PoolSettings) -> None:
         pool = self._store.find(backend, kind)
-        wished = settings.minimum if pool is None else pool.desired
-        desired = self._by_load(backend, kind, settings.bounded(wished))
-        if pool is not None and desired != wished:
-            self._store.wish(backend, kind, desired, "load" if settings.automatic else "settings")
+        if pool is None:
+            desired = settings.minimum
+        else:
+            desired = self._by_load(backend, kind, settings.bounded(pool.desired))
+            if desired != pool.desired:
+                self._store.wish(backend, kind, desired, "load" if settings.automatic else "settings")
         actual = self._scaler.keep(backend, kind, desired)
         if actual is None:
             return
