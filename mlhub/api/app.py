@@ -78,9 +78,11 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import check, connect, version
+from mlhub.storage.heldfiles import HeldFiles
 from mlhub.storage.indexer import Indexer
 from mlhub.storage.indexes import IndexKeeper
 from mlhub.storage.lanes import LaneStore
+from mlhub.storage.largetensors import LargeTensors
 from mlhub.storage.models import ModelStore
 from mlhub.storage.pools import PoolStore
 from mlhub.storage.predictions import PredictionStore
@@ -168,7 +170,12 @@ def create_app(settings: Settings) -> Express:
 
     model_service = ModelService(models, versions, catalogue, settings)
     prediction_service = PredictionService(
-        predictions, LaneGate(LaneStore(database)), settings.max_prediction_bytes
+        predictions,
+        LaneGate(LaneStore(database)),
+        LargeTensors(
+            HeldFiles(shelf, bundles), timedelta(seconds=settings.prediction_ttl), settings.max_inline_bytes
+        ),
+        settings.max_prediction_bytes,
     )
     upload_service = UploadService(models, versions, catalogue, shelf, model_service)
     bulk_service = BulkService(

@@ -54,6 +54,19 @@ class BulkProgress(msgspec.Struct, frozen=True):
     """Rows whose output is there."""
 
 
+class StoredTensors(msgspec.Struct, frozen=True):
+    """Inputs or outputs that are too large for a document, as a file in the bundle store."""
+
+    key: str
+    """Its name there."""
+    holder: str
+    """Who holds it there."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """SHA-256 of its bytes, in hexadecimal."""
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One asynchronous prediction."""
 
@@ -66,6 +79,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name under which the model server has the version."""
     inputs: tuple[Tensor, ...] = ()
     """What to predict from, rows first; not kept once it is of no more use."""
+    inputs_file: StoredTensors | None = None
+    """Where the elements of large inputs are, which have none in `inputs` then."""
     outputs: tuple[str, ...] = ()
     """Names of the outputs that were asked for; empty means the model's default."""
     single: bool = False
@@ -78,7 +93,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: tuple[Tensor, ...] = ()
     """The model's outputs, once succeeded."""
     apart: bool = False
-    """Whether the outputs are too large to be kept with it, and so in a document of their own."""
+    """Whether the outputs are too large to be kept with it, and so in a document of their own or a file."""
+    result_file: StoredTensors | None = None
+    """Where they are, when they are too large for a document."""
     error: str | None = None
     """Why it failed, for the user."""
     created_at: datetime

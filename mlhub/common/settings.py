@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     """How many times its own size a bundle may unpack to."""
     max_prediction_bytes: Count = 12 * MIB
     """Bytes of tensors one asynchronous prediction may take or give."""
+    max_inline_bytes: Count = MIB
+    """Bytes of tensors that stand in an asynchronous prediction's document; more go to the bundle store."""
     bulk_slots: Count = 4
     """Chunks of one bulk prediction that may be in the queue or at work at once."""
     allow_pickles: bool = False

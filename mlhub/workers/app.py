@@ -20,9 +20,11 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
+from mlhub.storage.heldfiles import HeldFiles
 from mlhub.storage.indexer import Indexer
 from mlhub.storage.indexes import IndexKeeper
 from mlhub.storage.lanes import LaneStore
+from mlhub.storage.largetensors import LargeTensors
 from mlhub.storage.leases import LeaseStore
 from mlhub.storage.models import ModelStore
 from mlhub.storage.predictions import PredictionStore
@@ -125,6 +127,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         step_timeout=settings.step_timeout,
     )
     bulks = BulkStore(database)
+    tensors = LargeTensors(HeldFiles(shelf, bundles), keep, settings.max_inline_bytes)
     bulk_shelf = BulkShelf(bulks, shelf, bundles)
     publish, waiting = _publisher(app), QueueLength(app)
     send_turn = partial(publish, topology.JOB_BULK)
@@ -133,6 +136,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
         app,
         PredictionJob(
             records.work,
+            tensors,
             adapter,
             policy,
             settings.max_prediction_bytes,

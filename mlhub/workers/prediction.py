@@ -14,6 +14,7 @@ from mlhub.common.prediction import Prediction, PredictionStatus, group_of
 from mlhub.common.tensor import Tensor
 from mlhub.storage.database import now
 from mlhub.storage.groups import Group
+from mlhub.storage.largetensors import LargeTensors
 from mlhub.storage.work import Claim, WorkStore
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.attempts import PASSING, AttemptPolicy, SurpriseError, attempt
@@ -33,9 +34,16 @@ class PredictionJob:
     """Works off asynchronous predictions of one backend."""
 
     def __init__(
-        self, work: WorkStore, adapter: BackendAdapter, policy: AttemptPolicy, max_bytes: int, batch_rows: int
+        self,
+        work: WorkStore,
+        tensors: LargeTensors,
+        adapter: BackendAdapter,
+        policy: AttemptPolicy,
+        max_bytes: int,
+        batch_rows: int,
     ) -> None:
         self._work = work
+        self._tensors = tensors
         self._stacker = Stacker(adapter, batch_rows)
         self._policy = policy
         self._max_bytes = max_bytes
@@ -56,7 +64,7 @@ class PredictionJob:
         if not claims:
             _LOG.info("%d groups of predictions are in other hands or have ended", len(names))
             return True
-        run = _Run(self._work, self._stacker, self._policy, self._max_bytes)
+        run = _Run(self._work, self._tensors, self._stacker, self._policy, self._max_bytes)
         holder = claims[0].group.holder
         held = [claim.group.id for claim in claims]
         with renewed(lambda: self._work.renew(held, holder, self._policy.lease), self._policy.lease):
@@ -70,8 +78,11 @@ class PredictionJob:
 class _Run:
     """What is done with the groups of one message."""
 
-    def __init__(self, work: WorkStore, stacker: Stacker, policy: AttemptPolicy, max_bytes: int) -> None:
+    def __init__(
+        self, work: WorkStore, tensors: LargeTensors, stacker: Stacker, policy: AttemptPolicy, max_bytes: int
+    ) -> None:
         self._work = work
+        self._tensors = tensors
         self._stacker = stacker
         self._policy = policy
         self._max_bytes = max_bytes
@@ -109,7 +120,7 @@ class _Run:
 
     def _predict(self, batch: Sequence[Prediction]) -> Sequence[Outcome]:
         try:
-            return attempt(lambda: self._stacker.predict(batch))
+            return attempt(lambda: self._stacker.predict([self._tensors.with_inputs(item) for item in batch]))
         except SurpriseError as error:
             if len(batch) == 1:
                 return [Outcome(error=error)]
@@ -125,8 +136,9 @@ class _Run:
         done.clear()
         work = [(group, items) for name, items in by_group.items() if (group := current[name]) is not None]
         if work:
-            for (group, _), later in zip(work, self._work.record(work), strict=True):
+            for (group, items), later in zip(work, self._work.record(work), strict=True):
                 current[group.id] = later
+                self._drop_inputs(items, later)
 
     def singly(self, claim: Claim) -> None:
         """Predict a group that a worker died on one by one, those last that were begun most often."""
@@ -156,7 +168,15 @@ class _Run:
             self._give_back(group)
 
     def _note(self, group: Group, changed: Prediction) -> Group | None:
-        return self._work.record([(group, [changed])])[0]
+        later = self._work.record([(group, [changed])])[0]
+        self._drop_inputs([changed], later)
+        return later
+
+    def _drop_inputs(self, changed: Sequence[Prediction], later: Group | None) -> None:
+        """Drop large inputs that are of no more use, unless their group is in other hands."""
+        for item in () if later is None else changed:
+            if item.status is PredictionStatus.SUCCEEDED:
+                self._tensors.drop(item.inputs_file)
 
     def _give_back(self, group: Group) -> None:
         """Have what is left of a group taken up again, by whoever comes to it."""
@@ -169,7 +189,10 @@ class _Run:
         if error is None and sum(len(output.data) for output in outcome.outputs) > self._max_bytes:
             error = TooLargeError(f"The answer has more than {self._max_bytes} bytes; send fewer rows.")
         if error is None:
-            return _succeeded(item, outcome.outputs, outcome.seconds)
+            try:
+                return self._tensors.without_result(_succeeded(item, outcome.outputs, outcome.seconds))
+            except MLHubError as failure:
+                error = failure
         if self._policy.again(item.attempts, error):
             _LOG.warning("prediction %s will be tried again: %s", item.id, error)
             return None

@@ -46,10 +46,10 @@ class Stacker:
             rows = size = 0
             for item in same:
                 rows += _rows(item)
-                size += sum(len(part.data) for part in item.inputs)
+                size += _size(item)
                 if batch and (rows > self._most_rows or size > _MOST_BYTES):
                     yield batch
-                    batch, rows, size = [], _rows(item), sum(len(part.data) for part in item.inputs)
+                    batch, rows, size = [], _rows(item), _size(item)
                 batch.append(item)
             yield batch
 
@@ -69,6 +69,11 @@ class Stacker:
 def _rows(item: Prediction) -> int:
     shape = item.inputs[0].shape
     return shape[0] if shape else 1
+
+
+def _size(item: Prediction) -> int:
+    kept = 0 if item.inputs_file is None else item.inputs_file.size
+    return kept + sum(len(part.data) for part in item.inputs)
 
 
 def _kind(item: Prediction) -> Any:

@@ -172,7 +172,7 @@ class BulkService:
         Raises:
             UnavailableError: the store does not answer, or has something else than was written.
         """
-        return self._shelf.read(part)
+        return self._shelf.read(part.key, part.sha256)
 
 
 def _default(signature: Signature) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from mlhub.common.rows import Rows
 from mlhub.common.tensor import Tensor
 from mlhub.common.webhook import Webhook
 from mlhub.storage.database import now
+from mlhub.storage.largetensors import LargeTensors
 from mlhub.storage.paging import Page
 from mlhub.storage.predictions import PredictionStore
 
@@ -40,9 +41,12 @@ class Order(msgspec.Struct, frozen=True):
 class PredictionService:
     """What the calls on `/predictions` mean."""
 
-    def __init__(self, predictions: PredictionStore, lanes: LaneGate, max_bytes: int) -> None:
+    def __init__(
+        self, predictions: PredictionStore, lanes: LaneGate, tensors: LargeTensors, max_bytes: int
+    ) -> None:
         self._predictions = predictions
         self._lanes = lanes
+        self._tensors = tensors
         self._max_bytes = max_bytes
 
     def prepare(
@@ -102,7 +106,7 @@ class PredictionService:
             item if admitted[item.lane] else msgspec.structs.replace(item, published_at=None)
             for item in predictions
         ]
-        kept = self._predictions.add_all(asked)
+        kept = self._add_all(asked)
         groups = {group_of(item.id): item for item in reversed(kept) if isinstance(item, Prediction)}
         for item in predictions:
             if (first := groups.get(item.id)) is None:
@@ -113,13 +117,30 @@ class PredictionService:
                 self._lanes.announced(first.lane, item.id)
         return [same_order(one, own) for one, own in zip(kept, predictions, strict=True)]
 
+    def _add_all(self, predictions: Sequence[Prediction]) -> list[Prediction | MLHubError]:
+        """Keep predictions, with large inputs in files; one that cannot be kept fails alone."""
+        sent = [self._slim(item) for item in predictions]
+        good = [one for one in sent if isinstance(one, Prediction)]
+        added = iter(self._predictions.add_all(good) if good else ())
+        kept = [next(added) if isinstance(one, Prediction) else one for one in sent]
+        for one, own in zip(kept, sent, strict=True):
+            if isinstance(own, Prediction) and own.inputs_file is not None and not _has_file(one, own):
+                self._tensors.drop(own.inputs_file)
+        return kept
+
+    def _slim(self, prediction: Prediction) -> Prediction | MLHubError:
+        try:
+            return self._tensors.without_inputs(prediction)
+        except MLHubError as error:
+            return error
+
     def get(self, identity: str) -> Prediction:
         """Return a prediction.
 
         Raises:
             NotFoundError: there is none.
         """
-        return self._predictions.get(identity)
+        return self._tensors.with_result(self._predictions.get(identity))
 
     def cancel(self, identity: str) -> Prediction:
         """Cancel a prediction that has not ended.
@@ -141,6 +162,10 @@ class PredictionService:
     ) -> Page[Prediction]:
         """Return a page of predictions, newest first."""
         return self._predictions.page(model, status, limit, cursor)
+
+
+def _has_file(kept: Prediction | MLHubError, own: Prediction) -> bool:
+    return isinstance(kept, Prediction) and kept.inputs_file == own.inputs_file
 
 
 def same_order(kept: Prediction | MLHubError, asked: Prediction) -> Prediction | MLHubError:

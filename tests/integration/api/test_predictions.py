@@ -1,8 +1,10 @@
 """Asynchronous predictions: kept first, done later, found again."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import requests
 
 ASYNC = {"Prefer": "respond-async"}
@@ -151,6 +153,36 @@ def test_open_inference_requests_have_keys_too(hub: Any, digits: Any, published:
     ]
     assert [answer.status_code for answer in answers] == [202, 202], answers[0].text
     assert answers[0].headers["Location"] == answers[1].headers["Location"]
+
+
+def test_large_inputs_and_outputs_are_kept_in_the_bundle_store(hub: Any, digits: Any, published: str) -> None:
+    def files() -> set[str]:
+        return {path.name for path in hub.bundles.glob("??/*")}
+
+    before = files()
+    content = io.BytesIO()
+    np.save(content, np.resize(digits.rows, (20_000, 64)))
+    hub.parts["jobs"].stop()
+    try:
+        accepted = hub.call(
+            "POST",
+            "/model/digits/predict?outputs=predict_proba",
+            data=content.getvalue(),
+            headers=ASYNC | {"Content-Type": "application/x-npy"},
+        )
+        assert accepted.status_code == 202, accepted.text
+        (given,) = files() - before
+    finally:
+        hub.parts["jobs"].start()
+    place = accepted.headers["Location"]
+    done = hub.call("GET", place, headers={"Prefer": "wait=60"}).json()
+    assert done["status"] == "succeeded", done
+    assert np.allclose(done["output"][:100], digits.estimator.predict_proba(digits.rows))
+    assert len(done["output"]) == 20_000
+    hub.wait_until(lambda: given not in files(), "the input is gone")
+    assert len(files() - before) == 1
+    listed = hub.call("GET", "/predictions?model=digits&limit=1").json()
+    assert (listed[0]["output"], listed[0]["output_omitted"]) == (None, True)
 
 
 def test_lists_are_filtered_by_status(hub: Any, digits: Any, published: str) -> None:

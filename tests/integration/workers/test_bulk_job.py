@@ -118,7 +118,7 @@ class Place(msgspec.Struct, frozen=True):
             self.job.run(self.sent.pop(0))
 
     def output(self, name: str = "0123abcd") -> Any:
-        parts = [self.shelf.read(part) for part in self.bulks.parts(name)]
+        parts = [self.shelf.read(part.key, part.sha256) for part in self.bulks.parts(name)]
         return np.frombuffer(b"".join(parts), "f8")
 
 

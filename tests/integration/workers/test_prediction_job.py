@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,14 @@ from mlhub.common import tensor
 from mlhub.common.errors import BackendUnreachableError
 from mlhub.common.prediction import Prediction
 from mlhub.common.tensor import Tensor
+from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect, now
+from mlhub.storage.directory import DirectoryBundleStore
+from mlhub.storage.heldfiles import HeldFiles
+from mlhub.storage.largetensors import LargeTensors
 from mlhub.storage.predictions import PredictionStore
+from mlhub.storage.shelf import BundleShelf
+from mlhub.storage.versions import VersionStore
 from mlhub.storage.work import WorkStore
 from mlhub.workers.attempts import AttemptPolicy
 from mlhub.workers.prediction import PredictionJob
@@ -42,14 +49,17 @@ class Server:
 class Bench:
     """A job with its database."""
 
-    def __init__(self, database: Any, max_bytes: int = 1000) -> None:
+    def __init__(self, database: Any, folder: Path, max_bytes: int = 1000) -> None:
         db = connect(database.url, database.name)
         self.close = db.client.close
         self.predictions = PredictionStore(db, timedelta(days=1))
         self.predictions.create_indexes()
         self.work = WorkStore(db, timedelta(days=1))
         self.server = Server()
-        self.job = PredictionJob(self.work, self.server, POLICY, max_bytes, 128)  # type: ignore[arg-type]
+        self.store = DirectoryBundleStore(folder)
+        shelf = BundleShelf(self.store, CopyStore(db), VersionStore(db))
+        self.tensors = LargeTensors(HeldFiles(shelf, self.store), timedelta(days=1), 500)
+        self.job = PredictionJob(self.work, self.tensors, self.server, POLICY, max_bytes, 128)  # type: ignore[arg-type]
 
     def keep(self, name: str, *values: float, rows: int = 1) -> list[str]:
         time = now()
@@ -78,8 +88,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(database: Any) -> Iterator[Bench]:
-    made = Bench(database)
+def bench(database: Any, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(database, tmp_path)
     yield made
     made.close()
 
@@ -171,8 +181,33 @@ def test_of_two_workers_with_one_message_one_runs(bench: Bench) -> None:
     assert bench.states(names) == ["succeeded"]
 
 
-def test_answers_that_are_too_large_fail_with_what_to_do(database: Any) -> None:
-    bench = Bench(database, max_bytes=20)
+def test_large_inputs_and_outputs_are_in_files_and_inputs_go_when_they_are_done(bench: Bench) -> None:
+    time = now()
+    item = Prediction(
+        id="large",
+        model="m",
+        version="1",
+        backend="b",
+        deployment="d",
+        inputs=(tensor.encode("x", np.full((100, 1), 3.0)),),
+        created_at=time,
+        published_at=time,
+    )
+    bench.predictions.add(bench.tensors.without_inputs(item))
+    (given,) = [key for key, _ in bench.store.listing()]
+    (small,) = bench.keep("s", 1.0)
+    assert bench.job.run(["large", small])
+    assert bench.states([small]) == ["succeeded"]
+    kept = bench.predictions.get("large")
+    assert (kept.status, kept.result) == ("succeeded", ())
+    assert np.array_equal(tensor.decode(bench.tensors.with_result(kept).result[0]), np.full((100, 1), 6.0))
+    assert kept.result_file is not None
+    assert kept.result_file.key != given
+    assert [key for key, _ in bench.store.listing()] == [kept.result_file.key]
+
+
+def test_answers_that_are_too_large_fail_with_what_to_do(database: Any, tmp_path: Path) -> None:
+    bench = Bench(database, tmp_path, max_bytes=20)
     try:
         (small,), (large,) = bench.keep("a", 1.0, rows=2), bench.keep("b", 2.0, rows=3)
         assert bench.job.run(["a0", "b0"])
