@@ -161,7 +161,7 @@ def test_a_worker_added_there_takes_work_and_is_removed_again(
     predict(hub)
 
 
-def test_dead_letters_are_counted_and_emptied_after_a_question(hub: Any, visit: Visit) -> None:
+def test_dead_letters_are_looked_into_retried_and_emptied_after_a_question(hub: Any, visit: Visit) -> None:
     page = visit()
     expect(page.locator("#dead")).to_contain_text("None", timeout=LATER)
     with kombu.Connection(hub.broker_url) as connection:
@@ -170,6 +170,13 @@ def test_dead_letters_are_counted_and_emptied_after_a_question(hub: Any, visit: 
             producer.publish(b"unreadable")
     tile = page.locator("[data-tile='Dead letters'] dd")
     expect(tile).to_have_text("2messages", timeout=LATER)
+    page.get_by_role("button", name="Look inside").click()
+    expect(page.locator("#dead tbody tr")).to_have_count(2, timeout=LATER)
+    listed = hub.get("/queues/mlhub.dead/messages")
+    assert cells(page, "dead", "Reason") == [letter["reason"].replace("_", " ") for letter in listed]
+    page.get_by_role("button", name="Retry all").click()
+    # They came from nowhere, so there is nowhere to go.
+    expect(page.locator("#said")).to_contain_text("0 went back", timeout=LATER)
     page.get_by_role("button", name="Empty", exact=True).click()
     page.get_by_role("button", name="Leave it").click()
     page.get_by_role("button", name="Empty", exact=True).click()

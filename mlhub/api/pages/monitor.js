@@ -23,6 +23,7 @@ const latency = new Chart(
 
 let points = [];
 let state = null;
+let dead = null;
 
 function draw() {
   throughput.set(points);
@@ -54,7 +55,28 @@ function render() {
   workers(find("workers"), state.workers);
   failures(find("failures"), state.failures, state.failed);
   const letters = state.queues?.find((queue) => queue.name === DEAD)?.ready ?? null;
-  deadLetters(find("dead"), find("dead-actions"), letters, empty);
+  if (!letters) dead = null;
+  deadLetters(find("dead"), find("dead-actions"), letters, dead, { look, retry, empty });
+}
+
+// Only when asked: to look into the queue is to take its messages in hand for a moment.
+async function look() {
+  await attempt(
+    async () => {
+      dead = await call("GET", `/queues/${DEAD}/messages`);
+    },
+    () => "",
+  );
+  render();
+}
+
+async function retry(identity) {
+  const path = identity === null ? "retry" : `messages/${encodeURIComponent(identity)}/retry`;
+  await attempt(
+    () => call("POST", `/queues/${DEAD}/${path}`),
+    (done) => `${done.messages} went back to their queues, with ${done.predictions} predictions.`,
+  );
+  if (dead !== null) await look();
 }
 
 let silence = 0;

@@ -190,17 +190,63 @@ export function workers(element, all) {
   show(element, rows, () => [table(columns, rows)]);
 }
 
-export function deadLetters(element, actions, letters, empty) {
+export function deadLetters(element, actions, letters, messages, { look, retry, empty }) {
+  const button = (key, label, name, click) =>
+    make("button", { type: "button", class: name, data: { key }, on: { click } }, label);
   show(actions, letters, () => {
     if (!letters) return [];
-    const on = { click: () => empty("mlhub.dead", letters) };
-    return [make("button", { type: "button", class: "danger", data: { key: "dead-empty" }, on }, "Empty")];
+    return [
+      button("dead-look", "Look inside", "", look),
+      button("dead-retry", "Retry all", "", () => retry(null)),
+      button("dead-empty", "Empty", "danger", () => empty("mlhub.dead", letters)),
+    ];
   });
-  show(element, letters, () => {
+  show(element, [letters, messages], () => {
     if (letters === null) return [nothing("The message broker does not answer.")];
     if (!letters) return [nothing("None: every message was worked off.")];
-    return [nothing(`${count(letters)} messages could not be worked off.`)];
+    if (messages === null) return [nothing(`${count(letters)} messages could not be worked off.`)];
+    const columns = [
+      ["Given up", ""],
+      ["Task", "name"],
+      ["From", "name"],
+      ["Reason", ""],
+      ["What failed", "wide"],
+      ["", "act"],
+    ];
+    return [
+      table(
+        columns,
+        messages.map((letter) => [
+          letter.died_at ? `${duration(Math.floor(since(letter.died_at)))} ago` : "",
+          letter.task || "unreadable",
+          letter.queue,
+          letter.reason.replaceAll("_", " "),
+          told(letter),
+          letter.id && letter.queue
+            ? make(
+                "button",
+                {
+                  type: "button",
+                  class: "small",
+                  "aria-label": `Retry ${letter.task} ${letter.id}`,
+                  data: { key: `retry-${letter.id}` },
+                  on: { click: () => retry(letter.id) },
+                },
+                "Retry",
+              )
+            : "",
+        ]),
+      ),
+    ];
   });
+}
+
+// What a dead letter was about, and the first of the reasons.
+function told(letter) {
+  const failed = letter.predictions.length;
+  if (!failed) return letter.records.join(", ");
+  const why = letter.predictions[0].error ?? "";
+  return `${count(failed)} ${failed === 1 ? "prediction" : "predictions"}: ${why}`;
 }
 
 // Of those that are the same, the latest with their number.
