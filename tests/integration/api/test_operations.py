@@ -137,8 +137,13 @@ def test_purging_a_jobs_queue_cancels_what_waits(hub: Any, digits: Any, publishe
             hub.call("POST", "/model/digits/predict", json=body, headers=ASYNC).headers["Location"]
             for _ in range(3)
         ]
-        hub.wait_until(lambda: queue(hub, JOBS)["ready"] > 0, "waiting work")
-        assert queue(hub, JOBS)["oldest_age"] > 0
+
+        def is_waiting() -> bool:
+            # Each process of the API may have looked before.
+            seen = queue(hub, JOBS)
+            return seen["ready"] > 0 and seen["oldest_age"] > 0
+
+        hub.wait_until(is_waiting, "waiting work")
         with Client(hub.url) as client:
             done = client.purge(JOBS)
         assert (done.queue, done.canceled) == (JOBS, 3)
@@ -146,7 +151,6 @@ def test_purging_a_jobs_queue_cancels_what_waits(hub: Any, digits: Any, publishe
         assert {hub.call("GET", place).json()["status"] for place in places} == {"canceled"}
 
         def is_empty() -> bool:
-            # Each process of the API may have looked before.
             seen = queue(hub, JOBS)
             return (seen["ready"], seen["oldest_age"]) == (0, 0)
 
@@ -171,8 +175,9 @@ def numbers(url: str) -> dict[str, float]:
     for family in text_string_to_metric_families(answer.text):
         assert family.name in FAMILIES or f"{family.name}_total" in FAMILIES
         for sample in family.samples:
-            labels = {key: value for key, value in sample.labels.items() if key != "process"}
-            key = f"{sample.name} {' '.join(labels.values())}".strip()
+            # By the names of the labels, as they are written.
+            labels = [value for label, value in sorted(sample.labels.items()) if label != "process"]
+            key = " ".join([sample.name, *filter(None, labels)])
             found[key] = found.get(key, 0) + sample.value
     return found
 
@@ -180,7 +185,7 @@ def numbers(url: str) -> dict[str, float]:
 def test_metrics_have_all_processes_whoever_is_asked(hub: Any, digits: Any, published: str) -> None:
     hub.wait_until_ready()
     route = "/model/{name}/predict"
-    answered = f"mlhub_http_requests_total {route} POST 200"
+    answered = f"mlhub_http_requests_total POST {route} 200"
     body = {"input": digits.rows[0].tolist()}
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(lambda _: hub.call("POST", "/model/digits/predict", json=body).ok, range(64)))
@@ -194,7 +199,7 @@ def test_metrics_have_all_processes_whoever_is_asked(hub: Any, digits: Any, publ
             "mlhub_batch_rows_sum sklearn",
             "mlhub_queue_wait_seconds_count sklearn",
             "mlhub_backend_calls_total sklearn predict ok",
-            "mlhub_worker_messages_total predict sklearn",
+            "mlhub_worker_messages_total sklearn predict",
             "mlhub_part_up broker",
             "mlhub_backend_up sklearn",
             "mlhub_pool_processes sklearn predict",
