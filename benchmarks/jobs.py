@@ -161,7 +161,8 @@ class Bench:
 
     def _wait_until(self, holds: Callable[[], bool]) -> None:
         while not holds():
-            time.sleep(0.25)
+            # Each look costs the database something, too.
+            time.sleep(1)
 
 
 def _copy(template: Prediction, name: str, row: tensor.Tensor) -> Prediction:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from amqp.basic_message import Message as Content
-from amqp.exceptions import NotFound
+from amqp.exceptions import ChannelError, NotFound
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
@@ -59,7 +59,7 @@ class DeadLetterQueue:
         with self._channel() as channel:
             letters = [(message, _letter(message)) for message in _messages(channel, limit)]
             queues = {letter.queue for _, letter in letters}
-            there = {queue for queue in queues if _is_there(channel.connection, queue)}
+            there = {queue for queue in queues if queue and _is_there(channel.connection, queue)}
             for message, letter in letters:
                 if identity not in (None, letter.id) or letter.queue not in there:
                     continue
@@ -104,7 +104,7 @@ def _is_there(connection: Any, queue: str) -> bool:
     channel = connection.channel()
     try:
         channel.queue_declare(queue, passive=True)
-    except NotFound:
+    except ChannelError:
         return False
     channel.close()
     return True
