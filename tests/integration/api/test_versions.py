@@ -37,7 +37,7 @@ def answer(hub: Any, name: str, version: str | None = None) -> Any:
 def serves(hub: Any) -> bool:
     try:
         return requests.get(f"{hub.server_url}/v2/health/ready", timeout=10).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

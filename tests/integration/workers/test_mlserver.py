@@ -284,7 +284,7 @@ class Hub:
     def _is_ready(self) -> bool:
         try:
             return requests.get(f"{self.url}/health/ready", timeout=10).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
