@@ -16,7 +16,7 @@ class Sample(msgspec.Struct, frozen=True):
     waiting: int
     """Messages that nobody has taken yet."""
     age: float
-    """Seconds that the oldest of them has waited."""
+    """Seconds that the oldest of them has waited, or the oldest work that has no message yet; else 0."""
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Rules:
 
     def _need(self, desired: int, sample: Sample) -> int:
         wanted = math.ceil(sample.waiting / self._settings.messages)
-        if sample.waiting and sample.age > self._settings.age:
+        if sample.age > self._settings.age:
             return max(wanted, desired + 1)
         return wanted
 

@@ -30,8 +30,8 @@ def test_it_grows_by_one_when_the_oldest_waits_too_long() -> None:
     assert rules().decide(0, 2, Sample(1, 5.1)) == 3
 
 
-def test_an_age_without_messages_counts_for_nothing() -> None:
-    assert rules().decide(0, 2, Sample(0, 100.0)) == 2
+def test_work_that_waits_for_its_turn_without_a_message_counts_too() -> None:
+    assert rules().decide(0, 2, Sample(0, 100.0)) == 3
 
 
 def test_it_never_exceeds_its_bounds() -> None:
