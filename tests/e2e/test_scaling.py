@@ -133,7 +133,7 @@ def test_pools_grow_and_shrink_under_load_and_no_request_fails(
         jobs = [client.submit("digits", pixels) for _ in range(10)]
         for size in (3, 1):
             sizes = (f"predict={size}", f"servers={size}", f"jobs={min(size, 2)}")
-            scaled = hub.mlhub("scale", "sklearn", *sizes, "--json")
+            scaled = hub.mlhub("scale", "sklearn", *sizes, "--json", "--wait", "120")
             assert scaled.returncode == 0, scaled.stderr
             assert msgspec.json.decode(scaled.stdout)["predict"]["actual"] == size
             assert len(hub.programs(PoolKind.PREDICT)) == size
