@@ -20,8 +20,8 @@ from mlhub.storage.groups import LARGE, LOST_AFTER, WEBHOOK_DUE, Group, changes_
 
 _AT_ONCE: Final = 500
 """Groups that are looked at in one go."""
-_STRETCH: Final = 0.5
-_GROWTH: Final = 2.0
+_STRETCH: Final = 0.05
+_GROWTH: Final = 4.0
 """Seconds of a lane that are looked at first, and how much longer each further stretch is."""
 
 
