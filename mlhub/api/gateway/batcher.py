@@ -5,9 +5,11 @@ Everything here runs on the event loop of one API process.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import uuid4
+
+import msgspec
 
 from mlhub.api.gateway.answer import Answer, Outputs
 from mlhub.api.gateway.group import Batch, Target, Waiter
@@ -16,7 +18,7 @@ from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.meter import BatchMeter
 from mlhub.api.gateway.slots import Limits, Slots
 from mlhub.common import metrics, topology
-from mlhub.common.batch import ENCODER, REPLY, Part
+from mlhub.common.batch import ENCODER, REPLY, BatchReply, Part
 from mlhub.common.errors import BackendError, DeadlineError, MLHubError, UnavailableError
 from mlhub.common.rows import Rows
 from mlhub.common.tally import Tally
@@ -131,8 +133,9 @@ class Batcher:
         shipment = self._shipments.get(identity)
         if shipment is None:
             return
-        if reply.status == _SUCCESS and len(reply.result) == len(shipment.batches):
-            self._answer(shipment, reply)
+        answers = _answers(reply)
+        if len(answers) == len(shipment.batches):
+            self._answer(shipment, answers)
         elif reply.status == _REVOKED:
             self._fail(
                 shipment,
@@ -172,11 +175,10 @@ class Batcher:
         payloads = tuple([ENCODER.encode(batch.request()) for batch in shipment.batches])
         self._send_message(Message(shipment.identity, topology.PREDICT, queue, payloads, expires_in))
 
-    def _answer(self, shipment: Shipment, reply: Reply) -> None:
-        replies = [REPLY.decode(raw) for raw in reply.result]
+    def _answer(self, shipment: Shipment, answers: Sequence[BatchReply]) -> None:
         roundtrip = _time() - shipment.sent_at
         shipment.slots.took(roundtrip)
-        for batch, answered in zip(shipment.batches, replies, strict=True):
+        for batch, answered in zip(shipment.batches, answers, strict=True):
             batch.group.took(answered.backend_time)
             queue_time = max(0.0, roundtrip - answered.backend_time)
             shipment.lane.meter.answered(queue_time)
@@ -202,6 +204,16 @@ class Batcher:
             shipment.slots.ended(shipment.requests)
         if shipment.timer is not None:
             shipment.timer.cancel()
+
+
+def _answers(reply: Reply) -> Sequence[BatchReply]:
+    """Return what a worker says of each batch; nothing when it failed, or cannot be understood."""
+    if reply.status != _SUCCESS:
+        return ()
+    try:
+        return [REPLY.decode(raw) for raw in reply.result]
+    except (msgspec.DecodeError, TypeError):
+        return ()
 
 
 def _time() -> float:

@@ -242,6 +242,17 @@ async def test_a_failed_worker_fails_its_batch_only() -> None:
 
 
 @run
+async def test_a_reply_that_cannot_be_read_is_a_failure_and_not_an_endless_wait() -> None:
+    worker = Worker()
+    for result in (b"\xc1", [b"\xc1"], [], None):
+        asked = worker.ask(1.0)
+        await settle()
+        worker.batcher.replied(worker.sent[-1].id, Reply("SUCCESS", result))
+        with pytest.raises(BackendError):
+            await asked
+
+
+@run
 async def test_a_batch_beside_another_goes_once_it_is_as_large() -> None:
     worker = Worker(rows=100, slots=4)
     await known(worker, [TARGET])
