@@ -43,7 +43,7 @@ _SETTLED: Final = 1.0
 """Seconds in which those are kept for certain that were given their names."""
 _QUIET: Final = timedelta(seconds=3)
 """Time after which a lane is over from which nothing was held back."""
-_MESSAGE: Final = 64
+_MESSAGE: Final = 256
 """Predictions that one message names, unless they are one group."""
 _LOST_FOR_CERTAIN: Final = timedelta(minutes=5)
 """Time after which a message that no worker took up counts as lost though its queue is not empty."""

@@ -66,7 +66,7 @@ class Hub:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A running hub with its sample model."""
     started = Hub(tmp_path_factory.mktemp("monitored"))
@@ -77,7 +77,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         started.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; where it is missing the tests fail, since what they are for cannot be seen without."""
     program = shutil.which("chromium")

@@ -161,7 +161,13 @@ def test_a_worker_added_there_takes_work_and_is_removed_again(
     predict(hub)
 
 
-def test_dead_letters_are_looked_into_retried_and_emptied_after_a_question(hub: Any, visit: Visit) -> None:
+def test_dead_letters_are_looked_into_retried_and_emptied_after_a_question(
+    hub: Any, visit: Visit, wait_until: WaitUntil
+) -> None:
+    def are_back() -> None:
+        # Whoever looks has them in hand, and a moment passes before the broker has them back.
+        wait_until(lambda: bool(hub.get("/queues/mlhub.dead")["ready"] == 2), "both letters are in the queue")
+
     page = visit()
     expect(page.locator("#dead")).to_contain_text("None", timeout=LATER)
     with kombu.Connection(hub.broker_url) as connection:
@@ -170,13 +176,17 @@ def test_dead_letters_are_looked_into_retried_and_emptied_after_a_question(hub: 
             producer.publish(b"unreadable")
     tile = page.locator("[data-tile='Dead letters'] dd")
     expect(tile).to_have_text("2messages", timeout=LATER)
+    are_back()
     page.get_by_role("button", name="Look inside").click()
     expect(page.locator("#dead tbody tr")).to_have_count(2, timeout=LATER)
+    are_back()
     listed = hub.get("/queues/mlhub.dead/messages")
     assert cells(page, "dead", "Reason") == [letter["reason"].replace("_", " ") for letter in listed]
+    are_back()
     page.get_by_role("button", name="Retry all").click()
     # They came from nowhere, so there is nowhere to go.
     expect(page.locator("#said")).to_contain_text("0 went back", timeout=LATER)
+    are_back()
     page.get_by_role("button", name="Empty", exact=True).click()
     page.get_by_role("button", name="Leave it").click()
     page.get_by_role("button", name="Empty", exact=True).click()

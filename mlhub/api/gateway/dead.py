@@ -1,6 +1,6 @@
 """The queue of dead letters: looked at, and emptied letter by letter; blocking."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -37,7 +37,9 @@ class DeadLetterQueue:
             UnavailableError: the broker does not answer.
         """
         with self._channel() as channel:
-            return [_letter(message) for message in _messages(channel, limit)]
+            messages = _messages(channel, limit)
+            _put_back(channel, messages)
+            return [_letter(message) for message in messages]
 
     def send_back(
         self, identity: str | None, limit: int, is_wanted: Callable[[DeadLetter], bool]
@@ -68,6 +70,7 @@ class DeadLetterQueue:
                     channel.basic_publish(_content(message), exchange="", routing_key=letter.queue)
                 channel.basic_ack(message.delivery_tag)
                 done.append(letter)
+            _put_back(channel, letters[len(done) :])
         return done
 
     @contextmanager
@@ -96,6 +99,12 @@ def _messages(channel: Any, limit: int) -> list[Any]:
         # Nothing was ever given up.
         return []
     return found
+
+
+def _put_back(channel: Any, left: Sequence[object]) -> None:
+    """Put what is still in hand back in its place now: closing alone does it a moment later."""
+    if left:
+        channel.basic_recover(requeue=True)
 
 
 def _is_there(connection: Any, queue: str) -> bool:

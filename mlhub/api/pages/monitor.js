@@ -89,7 +89,9 @@ function say(text) {
 
 async function attempt(work, done) {
   try {
-    say(done(await work()));
+    const text = done(await work());
+    // What has nothing to say must not silence what was said just before.
+    if (text) say(text);
   } catch (error) {
     if (error.status === 401) await login("The token is not the hub's.");
     else say(error.message);

@@ -136,7 +136,8 @@ def test_a_removed_version_frees_its_name_and_in_the_end_its_bundle(stores: Stor
     assert stores.versions.of(["m"]) == {"m": []}
     stores.versions.add(version(deployment="second"))
     stores.catalogue.forget(kept)
-    assert not stores.bundles.size(held.key)
+    with pytest.raises(NotFoundError):
+        stores.bundles.size(held.key)
     assert stores.versions.by_deployment(kept.deployment) is None
 
 
