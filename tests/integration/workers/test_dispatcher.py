@@ -105,7 +105,7 @@ def scene(database: Any) -> Iterator[Scene]:
 
 
 def test_of_a_long_lane_only_the_first_are_on_the_queue_in_their_order(scene: Scene) -> None:
-    names = scene.hold("m", 40, size=32)
+    names = scene.hold("m", 40, size=128)
     scene.dispatcher.dispatch()
     assert len(scene.queue.messages) == 2, "nobody takes any"
     assert scene.published() == names[:4], "two groups a message"
@@ -127,13 +127,13 @@ def test_what_waits_for_its_turn_counts_as_waiting(scene: Scene) -> None:
 
 
 def test_small_groups_go_in_one_message(scene: Scene) -> None:
-    names = scene.hold("m", 100)
+    names = scene.hold("m", 300)
     scene.dispatcher.dispatch()
-    assert scene.queue.sent == [names[:64], names[64:]]
+    assert scene.queue.sent == [names[:256], names[256:]]
 
 
 def test_lanes_are_served_in_turn(scene: Scene) -> None:
-    long = scene.hold("long", 20, size=64)
+    long = scene.hold("long", 20, size=256)
     short = scene.hold("short", 1)
     scene.dispatcher.dispatch()
     assert sorted(scene.queue.sent) == sorted([[long[0]], [short[0]]])
