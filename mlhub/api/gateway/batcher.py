@@ -69,9 +69,7 @@ class Batcher:
         self._pending = 0
         self._up = False
         tally.gauge(metrics.PENDING, lambda: self._pending)
-        tally.gauge(
-            metrics.BATCHES_PENDING, lambda: sum(len(one.batches) for one in self._shipments.values())
-        )
+        tally.gauge(metrics.BATCHES_PENDING, self._batches)
 
     async def predict(self, target: Target, rows: Rows, wait: float) -> Answer:
         """Put a request among those that wait, and wait for its answer.
