@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,8 +63,8 @@ def hub_parts(folder: Path) -> Parts:
     """Return the processes of the hub in a folder by what they do."""
     parts: dict[str, list[psutil.Process]] = {}
     for process in processes.find(folder.resolve()):
-        with suppress(psutil.Error):
-            parts.setdefault(part_of(process.cmdline()), []).append(process)
+        if words := processes.command_line(process):
+            parts.setdefault(part_of(words), []).append(process)
     return parts
 
 

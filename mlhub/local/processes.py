@@ -35,13 +35,16 @@ def find(folder: Path) -> list[psutil.Process]:
 
 def find_watcher(folder: Path) -> psutil.Process | None:
     """Return the instance's watcher, if it runs."""
-    for process in find(folder):
-        try:
-            if WATCHER in process.cmdline():
-                return process
-        except psutil.Error:
-            continue
-    return None
+    return next((process for process in find(folder) if WATCHER in command_line(process)), None)
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Return a process's command line: no words when it has ended, also while nobody has collected it."""
+    try:
+        words: list[str] = process.cmdline()
+    except psutil.Error:
+        return []
+    return words
 
 
 def stop(folder: Path, patience: float) -> bool:

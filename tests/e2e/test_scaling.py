@@ -56,7 +56,7 @@ class Hub:
         watcher = processes.find_watcher(self.instance.folder)
         assert watcher is not None
         words = {"serve"} if kind is PoolKind.SERVERS else {"worker", kind.value}
-        found = [child for child in watcher.children() if words <= set(child.cmdline())]
+        found = [child for child in watcher.children() if words <= set(processes.command_line(child))]
         return found if kind is not PoolKind.SERVERS else [child for one in found for child in one.children()]
 
     def names(self) -> list[str]:

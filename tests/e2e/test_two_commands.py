@@ -199,8 +199,8 @@ def test_bundle_calls_of_the_first_document_work_as_written(hub: Hub, held_out: 
 def test_a_killed_part_comes_back_by_itself(hub: Hub) -> None:
     watcher = processes.find_watcher(hub.instance.folder)
     assert watcher is not None
-    for process in processes.find(hub.instance.folder):
-        if "api" in process.cmdline() and process.ppid() == watcher.pid:
+    for process in watcher.children():
+        if "api" in processes.command_line(process):
             process.kill()
             process.wait(10)
     hub.wait_until_ready()
@@ -208,12 +208,13 @@ def test_a_killed_part_comes_back_by_itself(hub: Hub) -> None:
 
 
 def test_every_part_listens_on_loopback_only(hub: Hub) -> None:
+    parts = {process.pid for process in processes.find(hub.instance.folder)}
     listening = {
         connection.laddr.ip
-        for process in processes.find(hub.instance.folder)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
+        for connection in psutil.net_connections("inet")
+        if connection.pid in parts and connection.status == psutil.CONN_LISTEN
     }
+    assert listening
     assert listening <= {"127.0.0.1", "::1"}
 
 

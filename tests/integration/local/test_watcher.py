@@ -104,7 +104,8 @@ def failures(instance: Instance) -> dict[str, Failure]:
 
 
 def find(instance: Instance, script: str) -> list[psutil.Process]:
-    return [process for process in processes.find(instance.folder) if script in process.cmdline()]
+    found = processes.find(instance.folder)
+    return [process for process in found if script in processes.command_line(process)]
 
 
 def test_output_and_errors_of_a_program_are_in_its_log(instance: Instance, start: Start) -> None:
