@@ -86,3 +86,80 @@ def test_without_a_database_the_last_route_serves_but_not_when_it_is_gone(error:
                     await cache.get("m", "1")
 
     asyncio.run(test())
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+async def renewed(cache: RouteCache, first: Route) -> None:
+    """Wait until a route is not the first any more."""
+    while cache.known("m", "1") is first:  # noqa: ASYNC110 (the cache tells nobody)
+        await asyncio.sleep(0.001)
+
+
+def test_a_route_in_use_is_renewed_while_it_serves() -> None:
+    async def test() -> None:
+        lookup, clock = Lookup(), Clock()
+        cache = RouteCache(lookup, 1, clock)
+        first = await cache.get("m", "1")
+        clock.time += 0.6
+        assert cache.known("m", "1") is first
+        await renewed(cache, first)
+        assert lookup.calls == 2
+
+    asyncio.run(test())
+
+
+def test_a_slow_database_holds_nobody_up_but_not_for_long() -> None:
+    async def test() -> None:
+        lookup, clock = Lookup(), Clock()
+        cache = RouteCache(lookup, 1, clock)
+        first = await cache.get("m", "1")
+        lookup.gate.clear()
+        clock.time += 0.6
+        assert cache.known("m", "1") is first
+        clock.time += 3
+        assert cache.known("m", "1") is first
+        clock.time += 3
+        assert cache.known("m", "1") is None
+        lookup.gate.set()
+        assert (await cache.get("m", "1")).deployment == "1-2"
+
+    asyncio.run(test())
+
+
+def test_a_route_that_nobody_used_is_looked_up_before_it_serves() -> None:
+    async def test() -> None:
+        lookup, clock = Lookup(), Clock()
+        cache = RouteCache(lookup, 1, clock)
+        await cache.get("m", "1")
+        clock.time += 2
+        assert cache.known("m", "1") is None
+        assert (await cache.get("m", "1")).deployment == "1-2"
+
+    asyncio.run(test())
+
+
+def test_nobody_waits_for_a_database_that_is_known_to_be_away() -> None:
+    async def test() -> None:
+        lookup, clock = Lookup(), Clock()
+        cache = RouteCache(lookup, 1, clock)
+        first = await cache.get("m", "1")
+        lookup.error = UnavailableError("away")
+        clock.time += 2
+        assert await cache.get("m", "1") is first
+        lookup.gate.clear()
+        clock.time += 100
+        assert cache.known("m", "1") is first
+        lookup.gate.set()
+        lookup.error = None
+        await renewed(cache, first)
+
+    asyncio.run(test())
