@@ -24,6 +24,8 @@ class BatchRequest(msgspec.Struct, frozen=True, array_like=True):
     """Rows of each request, in order."""
     outputs: tuple[str, ...] = ()
     """Names of the outputs to return; empty means the model's default."""
+    requests: str = ""
+    """Ids of the requests, in order, as `logs.joined` writes them."""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):

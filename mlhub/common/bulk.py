@@ -178,6 +178,8 @@ class Bulk(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it has ended and what is not needed any more is gone."""
     revision: int = 1
     """Counts the changes."""
+    request: str = "-"
+    """Id of the request that ordered it."""
 
     @property
     def is_done(self) -> bool:

@@ -2,16 +2,48 @@
 
 import logging
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
-"""Id of the request that this context works for; `-` outside of any."""
+NOBODY: Final = "-"
+"""In place of an id, where no request is worked for."""
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default=NOBODY)
+"""Id of the request that this context works for; of several, all, as `joined` writes them."""
+
+_BETWEEN: Final = ","
+"""No id has it."""
 
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+
+
+def joined(ids: Iterable[str]) -> str:
+    """Write the ids of several requests as one."""
+    return _BETWEEN.join(ids)
+
+
+def apart(ids: str) -> list[str]:
+    """Return the single ids again."""
+    return ids.split(_BETWEEN)
+
+
+def of(ids: Iterable[str]) -> dict[str, str]:
+    """Return the `extra` of a line that is about other requests than those of its context."""
+    return {"request_id": joined(ids) or NOBODY}
+
+
+@contextmanager
+def working_for(ids: Iterable[str]) -> Iterator[None]:
+    """Have the lines of the block name some requests."""
+    token = REQUEST_ID.set(joined(ids) or NOBODY)
+    try:
+        yield
+    finally:
+        REQUEST_ID.reset(token)
 
 
 class RequestIdFilter(logging.Filter):
@@ -33,7 +65,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
-            "request_id": getattr(record, "request_id", "-"),
+            "request_id": getattr(record, "request_id", NOBODY),
             "message": record.getMessage(),
         }
         if record.exc_info:

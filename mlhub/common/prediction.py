@@ -123,6 +123,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whom to call when it has ended."""
     owner: str = ""
     """Who ordered it, as far as the hub knows; work of several is served in turn."""
+    request: str = "-"
+    """Id of the request that ordered it."""
 
     @property
     def lane(self) -> str:

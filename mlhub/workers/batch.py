@@ -1,15 +1,18 @@
 """One batch: one call to the model server, and what to do when the server refuses it."""
 
+import logging
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from mlhub.common import tensor
+from mlhub.common import logs, tensor
 from mlhub.common.batch import BatchReply, BatchRequest, Part
 from mlhub.common.errors import BackendError, BackendRefusedError
 from mlhub.common.tensor import Tensor
 from mlhub.workers.adapters.base import BackendAdapter, RowsError
+
+_LOG = logging.getLogger(__name__)
 
 _ONE_TO_BLAME = (BackendError, BackendRefusedError)
 """Errors that a single request may cause for all others of its batch."""
@@ -23,7 +26,21 @@ def run_batch(adapter: BackendAdapter, request: BatchRequest) -> BatchReply:
     """
     started = time.perf_counter()
     parts = _run(adapter, request, request.inputs, request.sizes)
-    return BatchReply(tuple(parts), time.perf_counter() - started)
+    reply = BatchReply(tuple(parts), time.perf_counter() - started)
+    _tell(request, parts)
+    return reply
+
+
+def _tell(request: BatchRequest, parts: Sequence[Part]) -> None:
+    """Have the log say what failed, each line with the requests that it is about."""
+    start = 0
+    for part in parts:
+        if part.code:
+            # A refusal is between the client and its model; its words may repeat what was sent.
+            level = logging.INFO if part.code == BackendRefusedError.code else logging.WARNING
+            ids = logs.apart(request.requests)[start : start + part.count]
+            _LOG.log(level, "%s of %s: %s", request.deployment, request.model, part.code, extra=logs.of(ids))
+        start += part.count
 
 
 def _run(

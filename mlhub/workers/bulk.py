@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from mlhub.common import logs
 from mlhub.common.bulk import Bulk, Chunk, Part, new_turn, read_turn
 from mlhub.common.bulkrows import RowError
 from mlhub.common.errors import MLHubError
@@ -58,18 +59,22 @@ class BulkJob:
             self.settle(identity)
             return
         bulk, chunk = taken
+        with logs.working_for([bulk.request]):
+            self._work_off(bulk, chunk, name)
+
+    def _work_off(self, bulk: Bulk, chunk: Chunk, turn: str) -> None:
         if self._policy.exhausted(chunk.attempts):
             self._fail(
                 bulk, chunk, "Its workers died on them again and again, so they are not tried any more."
             )
             return
         try:
-            with renewed(lambda: self._bulks.renew(identity, name, self._policy.lease), self._policy.lease):
+            with renewed(lambda: self._bulks.renew(bulk.id, turn, self._policy.lease), self._policy.lease):
                 part = attempt(lambda: self._predict(bulk, chunk))
         except MLHubError as error:
             if self._policy.again(chunk.attempts, error):
-                _LOG.warning("rows of bulk prediction %s will be tried again: %s", identity, error)
-                self._bulks.release(identity, name, _PAUSE)
+                _LOG.warning("rows of bulk prediction %s will be tried again: %s", bulk.id, error)
+                self._bulks.release(bulk.id, turn, _PAUSE)
             elif isinstance(error, RowError):
                 self._end(bulk, error.detail)
             else:

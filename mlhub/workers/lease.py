@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Final
 
@@ -38,7 +39,8 @@ def renewed(renew: Callable[[], bool], lease: timedelta) -> Iterator[threading.E
                 # The database may be back before the lease ends.
                 _LOG.warning("a lease could not be renewed: %s", error)
 
-    thread = threading.Thread(target=run, name="lease", daemon=True)
+    # In this block's context, so that its lines name the same requests.
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="lease", daemon=True)
     thread.start()
     try:
         yield lost

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from mlhub.common import logs
 from mlhub.common.errors import MLHubError, TooLargeError
 from mlhub.common.prediction import Prediction, PredictionStatus, group_of
 from mlhub.common.tensor import Tensor
@@ -120,7 +121,10 @@ class _Run:
 
     def _predict(self, batch: Sequence[Prediction]) -> Sequence[Outcome]:
         try:
-            return attempt(lambda: self._stacker.predict([self._tensors.with_inputs(item) for item in batch]))
+            with logs.working_for(item.request for item in batch):
+                return attempt(
+                    lambda: self._stacker.predict([self._tensors.with_inputs(item) for item in batch])
+                )
         except SurpriseError as error:
             if len(batch) == 1:
                 return [Outcome(error=error)]
@@ -194,12 +198,14 @@ class _Run:
             except MLHubError as failure:
                 error = failure
         if self._policy.again(item.attempts, error):
-            _LOG.warning("prediction %s will be tried again: %s", item.id, error)
+            _LOG.warning(
+                "prediction %s will be tried again: %s", item.id, error, extra=logs.of([item.request])
+            )
             return None
         return self._failed(item, error.detail, dead=isinstance(error, PASSING))
 
     def _failed(self, item: Prediction, reason: str, *, dead: bool) -> Prediction:
-        _LOG.warning("prediction %s failed: %s", item.id, reason)
+        _LOG.warning("prediction %s failed: %s", item.id, reason, extra=logs.of([item.request]))
         self.gave_up = self.gave_up or dead
         return msgspec.structs.replace(
             item, status=PredictionStatus.FAILED, completed_at=now(), error=reason, dead=dead

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from mlhub.common import tensor
+from mlhub.common import logs, tensor
 from mlhub.common.batch import BatchRequest, Part
 from mlhub.common.errors import MLHubError
 from mlhub.common.prediction import Prediction
@@ -57,7 +57,8 @@ class Stacker:
         """Predict a batch; one that the server refuses fails alone."""
         first = batch[0]
         sizes = tuple(_rows(item) for item in batch)
-        request = BatchRequest(first.model, first.deployment, _stacked(batch), sizes, first.outputs)
+        requests = logs.joined(item.request for item in batch)
+        request = BatchRequest(first.model, first.deployment, _stacked(batch), sizes, first.outputs, requests)
         reply = run_batch(self._adapter, request)
         outcomes: list[Outcome] = []
         for part in reply.parts:

@@ -82,7 +82,7 @@ class Delivery:
             self._message.ack()
             self.acknowledged = True
         except lost as error:
-            _LOG.warning("a batch goes to another worker: %s", error or type(error).__name__)
+            _LOG.warning("message %s goes to another worker: %s", self.id, error or type(error).__name__)
         finally:
             task_ready(self)
 
@@ -108,7 +108,7 @@ class Delivery:
             return {"status": states.SUCCESS, "result": self.task.run(*arguments)}
         except Exception as error:  # noqa: BLE001
             # The edge of this thread: the sender learns of it, and the log has it.
-            _LOG.exception("a batch failed unexpectedly")
+            _LOG.exception("message %s failed unexpectedly", self.id)
             return {"status": states.FAILURE, "result": type(error).__name__}
 
     def _reply(self, reply: dict[str, Any]) -> None:

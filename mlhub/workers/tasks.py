@@ -6,8 +6,9 @@ from celery import Celery
 from celery.exceptions import Reject
 
 from mlhub.common import topology
-from mlhub.common.batch import ENCODER, REQUEST, Probe
+from mlhub.common.batch import ENCODER, REQUEST, BatchReply, Probe
 from mlhub.common.errors import BackendError
+from mlhub.common.logs import NOBODY, REQUEST_ID
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.batch import run_batch
 from mlhub.workers.bulk import BulkJob
@@ -26,7 +27,7 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
     """
 
     def predict(*payloads: bytes) -> list[bytes]:
-        return [ENCODER.encode(run_batch(adapter, REQUEST.decode(payload))) for payload in payloads]
+        return [ENCODER.encode(_answer(adapter, payload)) for payload in payloads]
 
     def probe() -> bytes:
         try:
@@ -37,6 +38,15 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
 
     app.task(predict, name=topology.PREDICT, shared=False, **options)
     app.task(probe, name=topology.PROBE, shared=False)
+
+
+def _answer(adapter: BackendAdapter, payload: bytes) -> BatchReply:
+    """Predict a batch; whatever this thread logs from then on names its requests, also that it failed."""
+    # Not those of the batch before, should this one be beyond reading.
+    REQUEST_ID.set(NOBODY)
+    request = REQUEST.decode(payload)
+    REQUEST_ID.set(request.requests or NOBODY)
+    return run_batch(adapter, request)
 
 
 def register_jobs(

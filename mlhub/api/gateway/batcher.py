@@ -17,9 +17,10 @@ from mlhub.api.gateway.lane import Lane
 from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.meter import BatchMeter
 from mlhub.api.gateway.slots import Limits, Slots
-from mlhub.common import metrics, topology
+from mlhub.common import logs, metrics, topology
 from mlhub.common.batch import ENCODER, REPLY, BatchReply, Part
 from mlhub.common.errors import BackendError, DeadlineError, MLHubError, UnavailableError
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.rows import Rows
 from mlhub.common.tally import Tally
 
@@ -50,6 +51,11 @@ class Shipment:
     def deadline(self) -> float:
         """Time of the event loop after which nobody waits for any of it."""
         return max(waiter.deadline for batch in self.batches for waiter in batch.waiters)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What has a log line name its requests."""
+        return logs.of(waiter.request for batch in self.batches for waiter in batch.waiters)
 
 
 class Batcher:
@@ -84,7 +90,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         lane = self._lanes[target.backend]
-        lane.add(target, Waiter(rows, future, loop.time() + wait))
+        lane.add(target, Waiter(rows, future, loop.time() + wait, REQUEST_ID.get()))
         if not lane.scheduled:
             # Looked at once the loop has taken in all that came at the same time, so that it goes together.
             lane.scheduled = True
@@ -140,12 +146,19 @@ class Batcher:
                 UnavailableError("The queue was emptied by an operator; try again.", code="queue_purged"),
             )
         elif len(shipment.batches) > 1:
-            _LOG.error("a predict worker failed on %s: %s; each is tried alone", identity, reply.result)
+            _LOG.error(
+                "a predict worker failed on message %s: %s; each of its batches is tried alone",
+                identity,
+                reply.result,
+                extra=shipment.named,
+            )
             self._drop(shipment)
             for batch in shipment.batches:
                 self._send(Shipment(shipment.lane, shipment.slots, [batch], _time()))
         else:
-            _LOG.error("a predict worker failed on %s: %s", identity, reply.result)
+            _LOG.error(
+                "a predict worker failed on message %s: %s", identity, reply.result, extra=shipment.named
+            )
             self._fail(shipment, BackendError("The predict worker failed on this; its log has the reason."))
 
     def _batches(self) -> int:

@@ -8,7 +8,7 @@ import msgspec
 
 from mlhub.api.gateway.answer import Answer
 from mlhub.api.gateway.slots import Limits, Slots
-from mlhub.common import tensor
+from mlhub.common import logs, tensor
 from mlhub.common.batch import BatchRequest
 from mlhub.common.rows import Rows
 
@@ -36,10 +36,12 @@ class Target(msgspec.Struct, frozen=True):
 class Waiter:
     """One request that waits for its answer."""
 
-    __slots__ = ("deadline", "future", "rows", "size")
+    __slots__ = ("deadline", "future", "request", "rows", "size")
 
-    def __init__(self, rows: Rows, future: "asyncio.Future[Answer]", deadline: float) -> None:
+    def __init__(self, rows: Rows, future: "asyncio.Future[Answer]", deadline: float, request: str) -> None:
         self.rows = rows
+        self.request = request
+        """Its id."""
         self.future = future
         self.deadline = deadline
         """Time of the event loop after which nobody wants the answer."""
@@ -74,7 +76,8 @@ class Batch:
             for name in self.waiters[0].rows.inputs
         )
         sizes = tuple(waiter.rows.count for waiter in self.waiters)
-        return BatchRequest(target.model, target.deployment, inputs, sizes, target.outputs)
+        requests = logs.joined([waiter.request for waiter in self.waiters])
+        return BatchRequest(target.model, target.deployment, inputs, sizes, target.outputs, requests)
 
 
 class Group:

@@ -12,6 +12,7 @@ from mlhub.api.services.routes import Route
 from mlhub.common.bulk import Bulk, BulkForm, Part
 from mlhub.common.bulkscan import Scan, create_scan
 from mlhub.common.errors import ConflictError, MLHubError, UnacceptableError
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.prediction import BulkProgress, Prediction, PredictionStatus
 from mlhub.common.signature import Signature
 from mlhub.common.webhook import Webhook
@@ -134,6 +135,7 @@ class BulkService:
             created_at=created,
             expires_at=created + self._keep,
             swept_at=created,
+            request=REQUEST_ID.get(),
         )
         try:
             # First the work: a prediction that is kept is accepted, and must not be without it.
@@ -201,4 +203,5 @@ def _prediction(order: BulkOrder, bulk: Bulk, stored: StoredBundle) -> Predictio
         key=order.key,
         webhook=order.webhook,
         order_digest=None if order.key is None else digest,
+        request=bulk.request,
     )

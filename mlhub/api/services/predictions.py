@@ -11,6 +11,7 @@ from mlhub.api.lanegate import LaneGate
 from mlhub.api.services.routes import Route
 from mlhub.common import tensor
 from mlhub.common.errors import ConflictError, MLHubError, TooLargeError, UnacceptableError
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.prediction import Prediction, PredictionStatus, group_of
 from mlhub.common.rows import Rows
 from mlhub.common.tensor import Tensor
@@ -87,6 +88,7 @@ class PredictionService:
             order_digest=None if key is None else _digest(order, inputs, webhook),
             webhook=webhook,
             owner=owner,
+            request=REQUEST_ID.get(),
         )
 
     def keep(self, predictions: Sequence[Prediction]) -> list[Prediction | MLHubError]:

@@ -15,6 +15,7 @@ from mlhub.api.gateway.slots import Limits, Slots
 from mlhub.common import metrics, tensor
 from mlhub.common.batch import ENCODER, REQUEST, BatchReply, BatchRequest, Part
 from mlhub.common.errors import BackendError, BackendRefusedError, DeadlineError, UnavailableError
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.rows import Rows
 from mlhub.common.tally import Reading, Tally
 
@@ -435,3 +436,36 @@ async def test_those_whose_queue_was_emptied_learn_it_at_once() -> None:
     with pytest.raises(UnavailableError, match="emptied") as raised:
         await waiting
     assert raised.value.code == "queue_purged"
+
+
+@run
+async def test_a_message_names_its_requests() -> None:
+    worker = Worker()
+    tasks = []
+    for name in ("first", "second", "third"):
+        REQUEST_ID.set(name)
+        tasks.append(worker.ask(1.0))
+    REQUEST_ID.set("-")
+    await settle()
+    worker.answer(0)
+    await settle()
+    if len(worker.sent) > 1:
+        worker.answer(1)
+    await asyncio.gather(*tasks)
+    assert ",".join(batch.requests for batch in worker.requests()) == "first,second,third"
+
+
+def test_what_a_worker_failed_on_is_told_by_its_requests(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        worker = Worker()
+        tasks = []
+        for name in ("first", "second"):
+            REQUEST_ID.set(name)
+            tasks.append(worker.ask(1.0))
+        await settle()
+        worker.batcher.replied(worker.sent[0].id, Reply("FAILURE", "ValueError"))
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(outcome, BackendError) for outcome in outcomes)
+
+    asyncio.run(fail())
+    assert [line.request_id for line in caplog.records] == ["first,second"]  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """A batch costs one call; what the server refuses fails alone."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,3 +85,17 @@ def test_a_server_that_cannot_be_reached_is_asked_once() -> None:
 def test_outputs_without_rows_need_a_call_for_each_request(count: int) -> None:
     server = Server(flat=True)
     assert ask(server, [[3.0]] * count) == [[3.0]] * count
+
+
+def test_the_log_names_the_requests_that_failed_and_nothing_that_was_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    stacked = np.array([[1.0], [BAD], [2.0], [3.0]])
+    request = BatchRequest("m", "d", (tensor.encode("x", stacked),), (1, 1, 2), requests="one,two,three")
+    run_batch(Server(), request)  # type: ignore[arg-type]
+    run_batch(Server(BackendUnreachableError("away")), request)  # type: ignore[arg-type]
+    assert [(line.levelname, line.request_id, line.message) for line in caplog.records] == [  # type: ignore[attr-defined]
+        ("INFO", "two", "d of m: backend_refused"),
+        ("WARNING", "one,two,three", "d of m: backend_unreachable"),
+    ]
