@@ -77,7 +77,7 @@ def refusal(error: MLHubError, method: str, path: str) -> Refusal:
         # After a deadline too: what held the answer up may have passed.
         headers["Retry-After"] = str(getattr(error, "retry_after", 1))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _LOG.warning("%s %s: %d %s: %s", method, path, status, error.code, error.detail)
+        _LOG.warning("%s %s: %d %s: %s", method, path, status, error.code, error)
     return Refusal(status, headers, _body(path, status, error.code, error.detail, error.fields))
 
 

@@ -3,7 +3,7 @@
 A batch holds the rows of many requests, stacked. Its reply is split again by the same sizes.
 """
 
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -39,10 +39,18 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     """Code of the error; empty when there is none."""
     detail: str = ""
     """The error's sentence."""
+    brief: str = ""
+    """The same without anybody else's words; see `MLHubError`."""
+
+    @classmethod
+    def failed(cls, count: int, error: BackendError) -> Self:
+        """Make the answer to requests that failed."""
+        brief = "" if error.brief == error.detail else error.brief
+        return cls(count, code=error.code, detail=error.detail, brief=brief)
 
     def error(self) -> BackendError:
         """Return the error that this part carries, of the family that its code names."""
-        return BY_CODE.get(self.code, BackendError)(self.detail, code=self.code)
+        return BY_CODE.get(self.code, BackendError)(self.detail, code=self.code, brief=self.brief)
 
 
 class BatchReply(msgspec.Struct, frozen=True, array_like=True):

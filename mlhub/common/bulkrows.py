@@ -151,7 +151,8 @@ def _located(read: Callable[[int, int], Rows], count: int, first: int) -> Rows:
                 _counted(read(place, place + 1), 1)
             except UnacceptableError as own:
                 reason = own.fields[0].detail if own.fields else own.detail
-                raise RowError(f"Row {first + place + 1} of the file cannot be used: {reason}") from error
+                brief = f"Row {first + place + 1} of the file cannot be used"
+                raise RowError(f"{brief}: {reason}", brief=f"{brief}.") from error
         raise
 
 

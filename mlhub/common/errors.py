@@ -17,14 +17,21 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class MLHubError(Exception):
-    """The root of all errors that MLHub raises on purpose."""
+    """The root of all errors that MLHub raises on purpose.
+
+    `detail` is for whoever asked. Logs have its `brief`: the same, unless the detail repeats a client's
+    input, or a model server's words, which may do so.
+    """
 
     code = "error"
     """Stable, machine-readable name; a raise may give a narrower one."""
 
-    def __init__(self, detail: str, *, code: str | None = None, fields: tuple[FieldError, ...] = ()) -> None:
+    def __init__(
+        self, detail: str, *, code: str | None = None, fields: tuple[FieldError, ...] = (), brief: str = ""
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.brief = brief or detail
         self.fields = fields
         if code is not None:
             self.code = code

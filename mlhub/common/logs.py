@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from mlhub.common.errors import MLHubError
+
 NOBODY: Final = "-"
 """In place of an id, where no request is worked for."""
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default=NOBODY)
@@ -56,6 +58,16 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class BriefFilter(logging.Filter):
+    """Has errors written in their brief form, without what a client sent."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, with `MLHubError`s among its arguments shortened."""
+        if isinstance(record.args, tuple) and any(isinstance(item, MLHubError) for item in record.args):
+            record.args = tuple(item.brief if isinstance(item, MLHubError) else item for item in record.args)
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
@@ -78,4 +90,8 @@ def configure(log_format: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT))
     handler.addFilter(RequestIdFilter())
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    handler.addFilter(BriefFilter())
+    # What libraries say to find faults of their own has documents, frames and addresses in it.
+    quiet = max(logging.getLevelNamesMapping()[level], logging.INFO)
+    logging.basicConfig(handlers=[handler], level=quiet, force=True)
+    logging.getLogger("mlhub").setLevel(level)

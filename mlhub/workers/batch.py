@@ -36,10 +36,11 @@ def _tell(request: BatchRequest, parts: Sequence[Part]) -> None:
     start = 0
     for part in parts:
         if part.code:
-            # A refusal is between the client and its model; its words may repeat what was sent.
-            level = logging.INFO if part.code == BackendRefusedError.code else logging.WARNING
+            error = part.error()
+            # A refusal is between the client and the model.
+            level = logging.INFO if isinstance(error, BackendRefusedError) else logging.WARNING
             ids = logs.apart(request.requests)[start : start + part.count]
-            _LOG.log(level, "%s of %s: %s", request.deployment, request.model, part.code, extra=logs.of(ids))
+            _LOG.log(level, "%s of %s: %s", request.deployment, request.model, error, extra=logs.of(ids))
         start += part.count
 
 
@@ -52,7 +53,7 @@ def _run(
         return _by_row(error, sizes)
     except BackendError as error:
         if len(sizes) == 1 or type(error) not in _ONE_TO_BLAME:
-            return [Part(len(sizes), code=error.code, detail=error.detail)]
+            return [Part.failed(len(sizes), error)]
     else:
         if len(sizes) == 1 or _has_rows(outputs, sum(sizes)):
             return [Part(len(sizes), outputs)]
@@ -72,7 +73,7 @@ def _by_row(failed: RowsError, sizes: Sequence[int]) -> list[Part]:
         errors = [failed.errors[place] for place in range(row, row + size) if place in failed.errors]
         good = size - len(errors)
         if errors:
-            parts.append(Part(1, code=errors[0].code, detail=errors[0].detail))
+            parts.append(Part.failed(1, errors[0]))
         else:
             own = tuple(tensor.encode(name, array[taken : taken + size]) for name, array in arrays)
             parts.append(Part(1, own))

@@ -76,9 +76,9 @@ class BulkJob:
                 _LOG.warning("rows of bulk prediction %s will be tried again: %s", bulk.id, error)
                 self._bulks.release(bulk.id, turn, _PAUSE)
             elif isinstance(error, RowError):
-                self._end(bulk, error.detail)
+                self._end(bulk, error.detail, error.brief)
             else:
-                self._fail(bulk, chunk, error.detail)
+                self._fail(bulk, chunk, error.detail, error.brief)
             return
         self._finish(bulk, chunk, part)
 
@@ -138,11 +138,12 @@ class BulkJob:
             seconds=written.seconds,
         )
 
-    def _fail(self, bulk: Bulk, chunk: Chunk, reason: str) -> None:
+    def _fail(self, bulk: Bulk, chunk: Chunk, reason: str, brief: str = "") -> None:
         span = chunk.span
-        self._end(bulk, f"Rows {span.first + 1} to {span.first + span.rows} failed: {reason}")
+        rows = f"Rows {span.first + 1} to {span.first + span.rows} failed: "
+        self._end(bulk, rows + reason, rows + (brief or reason))
 
-    def _end(self, bulk: Bulk, reason: str) -> None:
-        _LOG.warning("bulk prediction %s failed: %s", bulk.id, reason)
+    def _end(self, bulk: Bulk, reason: str, brief: str) -> None:
+        _LOG.warning("bulk prediction %s failed: %s", bulk.id, brief)
         self._predictions.end(bulk.id, PredictionStatus.FAILED, error=reason)
         self.settle(bulk.id)

@@ -94,7 +94,8 @@ class ChunkRunner:
             outputs = self._adapter.predict(bulk.model, bulk.deployment, inputs, bulk.outputs)
         except RowsError as error:
             place, reason = min(error.errors.items())
-            raise RowError(f"Row {first + start + place + 1} of the file failed: {reason.detail}") from error
+            row = f"Row {first + start + place + 1} of the file failed: "
+            raise RowError(row + reason.detail, brief=row + reason.brief) from error
         except BackendTimeoutError:
             self._pace.slower(bulk.deployment)
             raise

@@ -157,7 +157,7 @@ class _Run:
                 break
             if self._policy.deadly(item.tries) or self._policy.exhausted(unexplained):
                 reason = "Its workers died on it again and again, so it is not tried any more."
-                group = self._note(group, self._failed(item, reason, dead=True))
+                group = self._note(group, self._failed(item, SurpriseError(reason), dead=True))
                 continue
             # Noted before it is begun, since a worker that it kills cannot tell.
             begun = msgspec.structs.replace(item, tries=item.tries + 1)
@@ -202,13 +202,13 @@ class _Run:
                 "prediction %s will be tried again: %s", item.id, error, extra=logs.of([item.request])
             )
             return None
-        return self._failed(item, error.detail, dead=isinstance(error, PASSING))
+        return self._failed(item, error, dead=isinstance(error, PASSING))
 
-    def _failed(self, item: Prediction, reason: str, *, dead: bool) -> Prediction:
-        _LOG.warning("prediction %s failed: %s", item.id, reason, extra=logs.of([item.request]))
+    def _failed(self, item: Prediction, error: MLHubError, *, dead: bool) -> Prediction:
+        _LOG.warning("prediction %s failed: %s", item.id, error, extra=logs.of([item.request]))
         self.gave_up = self.gave_up or dead
         return msgspec.structs.replace(
-            item, status=PredictionStatus.FAILED, completed_at=now(), error=reason, dead=dead
+            item, status=PredictionStatus.FAILED, completed_at=now(), error=error.detail, dead=dead
         )
 
 

@@ -52,10 +52,11 @@ def checked(answer: Answer) -> Answer:
     said = words(answer)
     if answer.status in _MEANINGS:
         family, before = _MEANINGS[answer.status]
-        raise family(before + said)
+        raise family(before + said, brief=f"{before.removesuffix(': ')}.")
     if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise BackendRefusedError(said)
-    raise BackendError(f"The model server failed with status {answer.status}: {said}")
+        raise BackendRefusedError(said, brief="The model server refused it.")
+    brief = f"The model server failed with status {answer.status}"
+    raise BackendError(f"{brief}: {said}", brief=f"{brief}.")
 
 
 def garbage(answer: Answer) -> BackendError:

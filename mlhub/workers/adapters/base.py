@@ -14,7 +14,7 @@ class RowsError(BackendError):
 
     def __init__(self, outputs: tuple[Tensor, ...], errors: Mapping[int, BackendError]) -> None:
         first = next(iter(errors.values()))
-        super().__init__(first.detail, code=first.code)
+        super().__init__(first.detail, code=first.code, brief=first.brief)
         self.outputs = outputs
         """Stacked outputs of the good rows, in order."""
         self.errors = errors

@@ -12,7 +12,7 @@ from mlhub.common.model import ValidationStep, Version, VersionState
 from mlhub.storage.database import now
 from mlhub.storage.models import ModelStore
 from mlhub.workers.adapters.base import BackendAdapter
-from mlhub.workers.attempts import AttemptPolicy, attempt
+from mlhub.workers.attempts import AttemptPolicy, SurpriseError, attempt
 from mlhub.workers.bundle.archive import UnpackLimits
 from mlhub.workers.lease import renewed
 from mlhub.workers.records import Records
@@ -74,7 +74,7 @@ class ValidationJob:
             _LOG.info("version %s is in other hands or was validated", deployment)
             return
         if self._policy.exhausted(version.attempts):
-            self._fail(version, "Its workers died on it again and again; upload it again.")
+            self._fail(version, SurpriseError("Its workers died on it again and again; upload it again."))
             return
         try:
             with renewed(lambda: self._renew(version, self._policy.lease), self._policy.lease):
@@ -87,7 +87,7 @@ class ValidationJob:
                 _LOG.warning("version %s will be tried again: %s", deployment, error)
                 self._records.versions.release(deployment)
             else:
-                self._fail(version, error.detail)
+                self._fail(version, error)
         else:
             self._end(version, VersionState.READY, ready_at=now(), **found)
 
@@ -115,11 +115,11 @@ class ValidationJob:
     def _renew(self, version: Version, lease: timedelta) -> bool:
         return self._records.versions.renew(version, lease)
 
-    def _fail(self, version: Version, reason: str) -> None:
-        _LOG.warning("version %s failed: %s", version.deployment, reason)
+    def _fail(self, version: Version, error: MLHubError) -> None:
+        _LOG.warning("version %s failed: %s", version.deployment, error)
         # First: a version that failed may be uploaded again at once.
         self._undeploy(version)
-        self._end(version, VersionState.FAILED, error=reason)
+        self._end(version, VersionState.FAILED, error=error.detail)
 
     def _end(self, version: Version, state: VersionState, **fields: Any) -> None:
         if not self._records.versions.conclude(version, state, **fields):

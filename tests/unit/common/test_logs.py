@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from mlhub.common import logs
+from mlhub.common.errors import BackendRefusedError
 from mlhub.common.logs import NOBODY, REQUEST_ID
 from mlhub.workers.lease import renewed
 
@@ -21,7 +22,7 @@ _LOG = logging.getLogger("test")
 def lines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """What is logged, as pairs of request and message, whatever the form of the lines."""
     root = logging.getLogger()
-    before, level = list(root.handlers), root.level
+    before, level, own = list(root.handlers), root.level, logging.getLogger("mlhub").level
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     logs.configure(request.param, "DEBUG")
@@ -36,6 +37,7 @@ def lines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     yield read
     root.handlers[:] = before
     root.setLevel(level)
+    logging.getLogger("mlhub").setLevel(own)
 
 
 def test_a_line_names_the_request_of_its_context(lines: Any) -> None:
@@ -54,6 +56,18 @@ def test_a_line_about_several_names_them_all(lines: Any) -> None:
         _LOG.info("none")
     assert lines() == [("one,two", "all"), ("two", "some"), (NOBODY, "none")]
     assert logs.apart("one,two") == ["one", "two"]
+
+
+def test_an_error_is_written_without_what_a_client_sent(lines: Any) -> None:
+    _LOG.info("it failed: %s", BackendRefusedError("no 4711 here", brief="refused"))
+    _LOG.info("%s failed: %s", "it", BackendRefusedError("for another reason"))
+    assert [message for _, message in lines()] == ["it failed: refused", "it failed: for another reason"]
+
+
+def test_libraries_do_not_tell_what_passes_through_them(lines: Any) -> None:
+    logging.getLogger("pymongo.command").debug("a document")
+    logging.getLogger("mlhub.storage").debug("a step")
+    assert [message for _, message in lines()] == ["a step"]
 
 
 def test_a_lease_that_is_not_renewed_is_told_with_the_requests_of_its_job(lines: Any) -> None:

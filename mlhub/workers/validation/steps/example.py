@@ -36,7 +36,9 @@ class Example:
             if isinstance(error, BackendError) and error.code != "backend_refused":
                 raise
             raise UnacceptableError(
-                f"The model does not run on its own example input: {error.detail}", code="bad_example"
+                f"The model does not run on its own example input: {error.detail}",
+                code="bad_example",
+                brief="The model does not run on its own example input.",
             ) from error
         deadline.check()
         return msgspec.structs.replace(draft, example_output=output)
