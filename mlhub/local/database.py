@@ -10,6 +10,8 @@ from mlhub.local.program import Program
 
 _CACHE: Final = "64M"
 """Memory for its cache; metadata is small."""
+_NICE: Final = 5
+"""Its place behind those that clients wait for: predictions of a backlog are mostly its work."""
 
 
 class EmbeddedDatabase:
@@ -37,6 +39,7 @@ class EmbeddedDatabase:
         return Program(
             name="database",
             arguments=(
+                *("nice", "-n", str(_NICE)),
                 find_server(),
                 *("--config", str(configuration), "--storage-path", str(self._home)),
                 *("--host", "127.0.0.1", "--port", str(self._port)),
