@@ -24,7 +24,9 @@ class EmbeddedDatabase:
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"mongodb://127.0.0.1:{self._port}/"
+        # It would keep the last 10,000 writes in memory for half an hour, in case one comes again, and go
+        # through all of them at each write; to no use, since it forgets them when it dies.
+        return f"mongodb://127.0.0.1:{self._port}/?retryWrites=false"
 
     def program(self) -> Program:
         """Return the program.
