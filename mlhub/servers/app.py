@@ -4,7 +4,7 @@ from typing import Any
 
 import falcon.asgi
 
-from mlhub.common import metrics
+from mlhub.common import metrics, oipshared
 from mlhub.common.tally import Tally
 from mlhub.servers import errors
 from mlhub.servers.folder import ModelFolder
@@ -23,6 +23,7 @@ from mlhub.servers.resources import (
     UnloadResource,
 )
 from mlhub.servers.serving import Serving
+from mlhub.servers.shared import SharedResource
 
 
 def create_app(options: ServerOptions) -> "falcon.asgi.App[Any, Any]":
@@ -41,7 +42,9 @@ def create_app(options: ServerOptions) -> "falcon.asgi.App[Any, Any]":
     tally = Tally()
     tally.gauge(metrics.SERVER_MODELS, lambda: serving.loaded)
     app.add_route("/metrics", MetricsResource(tally, serving.platform))
-    infer = InferResource(serving, InferenceMeter(tally), options.max_body_bytes)
+    meter = InferenceMeter(tally)
+    infer = InferResource(serving, meter, options.max_body_bytes)
+    app.add_route(oipshared.PATH, SharedResource(serving, meter, options.max_body_bytes))
     for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         app.add_route(prefix, ModelResource(serving))
         app.add_route(f"{prefix}/ready", ModelReadyResource(serving))

@@ -31,19 +31,37 @@ class ErrorBody(msgspec.Struct):
 
 def add_handlers(app: "falcon.asgi.App[Any, Any]") -> None:
     """Have all errors of an application leave in the protocol's form: MLHub's, Falcon's own and crashes."""
-    app.add_error_handler(Exception, _on_crash)
+    app.add_error_handler(Exception, _on_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
-    app.add_error_handler(MLHubError, _on_error)
+
+
+def answer(error: Exception, what: str) -> tuple[int, bytes]:
+    """Return status and body for an error; one that no request can be blamed for is logged.
+
+    Args:
+        error: of any kind.
+        what: failed, for the log.
+    """
+    if isinstance(error, MLHubError):
+        status = next((_STATUSES[family] for family in type(error).__mro__ if family in _STATUSES), None)
+        if status is not None:
+            return status, encode(error.detail)
+    # What went wrong is for the log alone.
+    _LOG.error("%s crashed", what, exc_info=error)
+    crashed = "The model server failed on this request; its log says why."
+    return HTTPStatus.INTERNAL_SERVER_ERROR, encode(crashed)
+
+
+def encode(detail: str) -> bytes:
+    """Make the body of an error."""
+    return msgspec.json.encode(ErrorBody(detail))
 
 
 async def _on_error(
-    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: MLHubError, params: dict[str, Any]
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: dict[str, Any]
 ) -> None:
-    status = next((_STATUSES[family] for family in type(error).__mro__ if family in _STATUSES), None)
-    if status is None:
-        await _on_crash(req, resp, error, params)
-    else:
-        _render(resp, status, error.detail)
+    REQUEST_ID.set(req.get_header("X-Request-ID") or "-")
+    _render(resp, *answer(error, f"{req.method} {req.path}"))
 
 
 async def _on_http_error(
@@ -60,21 +78,10 @@ async def _on_http_error(
         detail = f"{req.method} is not possible here; use one of {resp.get_header('Allow')}."
     else:
         detail = error.description or error.title or HTTPStatus(error.status_code).phrase
-    _render(resp, error.status_code, detail)
+    _render(resp, error.status_code, encode(detail))
 
 
-async def _on_crash(
-    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: dict[str, Any]
-) -> None:
-    REQUEST_ID.set(req.get_header("X-Request-ID") or "-")
-    # What went wrong is for the log alone.
-    _LOG.error("%s %s crashed", req.method, req.path, exc_info=error)
-    _render(
-        resp, HTTPStatus.INTERNAL_SERVER_ERROR, "The model server failed on this request; its log says why."
-    )
-
-
-def _render(resp: falcon.asgi.Response, status: int, detail: str) -> None:
+def _render(resp: falcon.asgi.Response, status: int, body: bytes) -> None:
     resp.status = status
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = msgspec.json.encode(ErrorBody(detail))
+    resp.data = body

@@ -8,9 +8,10 @@ import falcon.asgi
 import msgspec
 
 import mlhub
-from mlhub.common import oip
-from mlhub.common.errors import MalformedError, TooLargeError
+from mlhub.common import oip, oipshared
+from mlhub.common.errors import MalformedError
 from mlhub.common.oipserver import IndexRequest, ModelMetadata, ServerMetadata
+from mlhub.servers.body import read
 from mlhub.servers.metrics import InferenceMeter
 from mlhub.servers.serving import Serving
 
@@ -42,7 +43,7 @@ class ServerResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Tell name, version and extensions."""
         del req
-        extensions = (oip.BINARY_EXTENSION, oip.INDEX_EXTENSION, oip.LAZY_EXTENSION)
+        extensions = (oip.BINARY_EXTENSION, oip.INDEX_EXTENSION, oip.LAZY_EXTENSION, oipshared.EXTENSION)
         resp.data = msgspec.json.encode(ServerMetadata("mlhub", mlhub.__version__, extensions))
 
 
@@ -118,7 +119,7 @@ class InferResource:
     ) -> None:
         """Predict."""
         header_length = _header_length(req)
-        body = await _read(req, self._max_body_bytes)
+        body = await read(req, self._max_body_bytes)
         with self._meter.measured():
             answer, length = await self._serving.infer(model, version, body, header_length)
         if length is not None:
@@ -135,7 +136,7 @@ class IndexResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """List what there is."""
-        wanted = _decode(_INDEX, await _read(req, _MAX_CONTROL_BYTES))
+        wanted = _decode(_INDEX, await read(req, _MAX_CONTROL_BYTES))
         listed = await self._serving.index()
         resp.data = msgspec.json.encode(
             [item for item in listed if item.state == "READY" or not wanted.ready]
@@ -150,7 +151,7 @@ class LoadResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, model: str) -> None:
         """Load a version, the newest unless the body names one; again when its files have changed."""
-        wanted = _decode(_CONTROL, await _read(req, _MAX_CONTROL_BYTES))
+        wanted = _decode(_CONTROL, await read(req, _MAX_CONTROL_BYTES))
         await self._serving.deployed(model, wanted.parameters.version, fresh=True)
         resp.data = b"{}"
 
@@ -163,7 +164,7 @@ class UnloadResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, model: str) -> None:
         """Drop a version from memory, all unless the body names one; what is not there is no error."""
-        wanted = _decode(_CONTROL, await _read(req, _MAX_CONTROL_BYTES))
+        wanted = _decode(_CONTROL, await read(req, _MAX_CONTROL_BYTES))
         await self._serving.unload(model, wanted.parameters.version)
         resp.data = b"{}"
 
@@ -177,31 +178,8 @@ def _header_length(req: falcon.asgi.Request) -> int | None:
     return int(text)
 
 
-async def _read(req: falcon.asgi.Request, limit: int) -> bytes:
-    announced = req.content_length
-    if announced is not None and announced <= limit:
-        body = await req.stream.read()
-        if len(body) == announced:
-            return body
-        raise MalformedError("The body broke off before its end.", code="body_incomplete")
-    if announced is not None:
-        raise _too_large(limit)
-    pieces = []
-    received = 0
-    async for piece in req.stream:
-        received += len(piece)
-        if received > limit:
-            raise _too_large(limit)
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
 def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     try:
         return decoder.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not what this call takes: {error}.", code="bad_request") from error
-
-
-def _too_large(limit: int) -> TooLargeError:
-    return TooLargeError(f"The body is larger than the {limit} bytes that this server accepts here.")

@@ -1,4 +1,4 @@
-"""One batch: one call to the model server, and what to do when the server refuses it."""
+"""Batches: calls to the model server, and what to do when the server refuses one of them."""
 
 import logging
 import time
@@ -8,25 +8,53 @@ import numpy as np
 
 from mlhub.common import logs, tensor
 from mlhub.common.batch import BatchReply, BatchRequest, Part
-from mlhub.common.errors import BackendError, BackendRefusedError
+from mlhub.common.errors import (
+    BackendError,
+    BackendRefusedError,
+    BackendTimeoutError,
+    BackendUnreachableError,
+)
 from mlhub.common.tensor import Tensor
-from mlhub.workers.adapters.base import BackendAdapter, RowsError
+from mlhub.workers.adapters.base import Answered, BackendAdapter, RowsError, SharingAdapter
 
 _LOG = logging.getLogger(__name__)
 
 _ONE_TO_BLAME = (BackendError, BackendRefusedError)
 """Errors that a single request may cause for all others of its batch."""
+_NONE_TO_BLAME = (BackendUnreachableError, BackendTimeoutError)
+"""Errors that meet all batches of a message alike."""
 
 
-def run_batch(adapter: BackendAdapter, request: BatchRequest) -> BatchReply:
+def run_batches(adapter: BackendAdapter, requests: Sequence[BatchRequest]) -> list[BatchReply]:
+    """Predict the batches of a message, in one call where the server can: each as if it were alone."""
+    answers: Sequence[Answered] | None = None
+    if len(requests) > 1 and isinstance(adapter, SharingAdapter):
+        try:
+            answers = adapter.predict_together(requests)
+        except BackendError as error:
+            if type(error) in _NONE_TO_BLAME:
+                answers = [Answered(error=error)] * len(requests)
+            # Otherwise one of them may be to blame.
+    if answers is None:
+        return [run_batch(adapter, request) for request in requests]
+    return [run_batch(adapter, *both) for both in zip(requests, answers, strict=True)]
+
+
+def run_batch(adapter: BackendAdapter, request: BatchRequest, answered: Answered | None = None) -> BatchReply:
     """Predict a batch; a request that the server refuses fails alone.
 
     A refused batch is halved until the requests to blame stand by themselves: k bad ones among n cost
     about 2 k log2(n) calls, where trying each singly would cost n.
+
+    Args:
+        adapter: what calls the model server.
+        request: the batch.
+        answered: what the server has said to it already, in a call for several.
     """
     started = time.perf_counter()
-    parts = _run(adapter, request, request.inputs, request.sizes)
-    reply = BatchReply(tuple(parts), time.perf_counter() - started)
+    parts = _run(adapter, request, request.inputs, request.sizes, answered)
+    before = 0.0 if answered is None else answered.seconds
+    reply = BatchReply(tuple(parts), before + time.perf_counter() - started)
     _tell(request, parts)
     return reply
 
@@ -45,10 +73,17 @@ def _tell(request: BatchRequest, parts: Sequence[Part]) -> None:
 
 
 def _run(
-    adapter: BackendAdapter, request: BatchRequest, inputs: tuple[Tensor, ...], sizes: Sequence[int]
+    adapter: BackendAdapter,
+    request: BatchRequest,
+    inputs: tuple[Tensor, ...],
+    sizes: Sequence[int],
+    answered: Answered | None = None,
 ) -> list[Part]:
     try:
-        outputs = adapter.predict(request.model, request.deployment, inputs, request.outputs)
+        if answered is None:
+            outputs = adapter.predict(request.model, request.deployment, inputs, request.outputs)
+        else:
+            outputs = answered.result()
     except RowsError as error:
         return _by_row(error, sizes)
     except BackendError as error:

@@ -5,12 +5,12 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import Reject
 
-from mlhub.common import topology
-from mlhub.common.batch import ENCODER, REQUEST, BatchReply, Probe
+from mlhub.common import logs, topology
+from mlhub.common.batch import ENCODER, REQUEST, Probe
 from mlhub.common.errors import BackendError
 from mlhub.common.logs import NOBODY, REQUEST_ID
 from mlhub.workers.adapters.base import BackendAdapter
-from mlhub.workers.batch import run_batch
+from mlhub.workers.batch import run_batches
 from mlhub.workers.bulk import BulkJob
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.removal import RemovalJob
@@ -27,7 +27,12 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
     """
 
     def predict(*payloads: bytes) -> list[bytes]:
-        return [ENCODER.encode(_answer(adapter, payload)) for payload in payloads]
+        # Not those of the message before, should this one be beyond reading.
+        REQUEST_ID.set(NOBODY)
+        requests = [REQUEST.decode(payload) for payload in payloads]
+        # Whatever this thread logs from now on names the requests, also that they failed.
+        REQUEST_ID.set(logs.joined(request.requests for request in requests) or NOBODY)
+        return [ENCODER.encode(reply) for reply in run_batches(adapter, requests)]
 
     def probe() -> bytes:
         try:
@@ -38,15 +43,6 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
 
     app.task(predict, name=topology.PREDICT, shared=False, **options)
     app.task(probe, name=topology.PROBE, shared=False)
-
-
-def _answer(adapter: BackendAdapter, payload: bytes) -> BatchReply:
-    """Predict a batch; whatever this thread logs from then on names its requests, also that it failed."""
-    # Not those of the batch before, should this one be beyond reading.
-    REQUEST_ID.set(NOBODY)
-    request = REQUEST.decode(payload)
-    REQUEST_ID.set(request.requests or NOBODY)
-    return run_batch(adapter, request)
 
 
 def register_jobs(

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+import msgspec
+
+from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import BackendError
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Tensor
@@ -62,3 +65,32 @@ class BackendAdapter(Protocol):
 
     def probe(self) -> None:
         """Return when a server is well, raise what is wrong when none is."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What became of one batch of several in a call."""
+
+    outputs: tuple[Tensor, ...] = ()
+    error: BackendError | None = None
+    """Why there are no outputs."""
+    seconds: float = 0.0
+    """How long the server took for it."""
+
+    def result(self) -> tuple[Tensor, ...]:
+        """Return the outputs, as `BackendAdapter.predict` does."""
+        if self.error is not None:
+            raise self.error
+        return self.outputs
+
+
+@runtime_checkable
+class SharingAdapter(Protocol):
+    """What an adapter can do, too, whose servers answer batches of several models in one call."""
+
+    def predict_together(self, batches: Sequence[BatchRequest]) -> Sequence[Answered] | None:
+        """Predict batches that have nothing to do with each other; nothing when this server cannot.
+
+        Raises:
+            BackendError: the call as a whole failed.
+        """
+        ...

@@ -47,11 +47,10 @@ class ExternalAdapter(OpenInferenceAdapter):
         """Tell nothing: what is missing is not the hub's to give back."""
         raise BackendError("The models of this backend are not the hub's to deploy.", code="not_ours")
 
-    def _path(self, model: str, deployment: str) -> str:
+    def _served(self, model: str, deployment: str) -> tuple[str, str | None]:
         del deployment
         bound = self._bound(model)
-        path = f"/v2/models/{bound.model}"
-        return path if bound.version is None else f"{path}/versions/{bound.version}"
+        return bound.model, bound.version
 
     def _bound(self, model: str) -> Binding:
         return self._options.models.get(model) or Binding(model)

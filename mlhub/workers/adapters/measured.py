@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from mlhub.common import metrics
+from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import BackendError
 from mlhub.common.signature import Signature
 from mlhub.common.tally import Count, Tally
 from mlhub.common.tensor import Tensor
-from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.adapters.base import Answered, BackendAdapter, SharingAdapter
 
 _WELL: Final = "ok"
 _CRASH: Final = "crash"
@@ -23,6 +24,7 @@ class MeasuredAdapter:
 
     def __init__(self, adapter: BackendAdapter, backend: str, tally: Tally) -> None:
         self._adapter = adapter
+        self._sharing = adapter if isinstance(adapter, SharingAdapter) else None
         self._backend = backend
         self._tally = tally
         # Several threads count, and adding is not one step.
@@ -60,6 +62,15 @@ class MeasuredAdapter:
         """Pass it on."""
         with self._measured("predict"):
             return self._adapter.predict(model, deployment, inputs, outputs)
+
+    def predict_together(self, batches: Sequence[BatchRequest]) -> Sequence[Answered] | None:
+        """Pass it on, where the adapter can; each batch counts like a call of its own."""
+        answers = None if self._sharing is None else self._sharing.predict_together(batches)
+        if answers is not None:
+            measured = self._measured("predict")
+            for answer in answers:
+                measured.note(answer.seconds, answer.error)
+        return answers
 
     def probe(self) -> None:
         """Pass it on."""
@@ -102,8 +113,11 @@ class _Measured:
         self._started = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        took = time.perf_counter() - self._started
-        outcome = _WELL if kind is None else error.code if isinstance(error, BackendError) else _CRASH
+        self.note(time.perf_counter() - self._started, error)
+
+    def note(self, took: float, error: BaseException | None) -> None:
+        """Count a call that took so many seconds."""
+        outcome = _WELL if error is None else error.code if isinstance(error, BackendError) else _CRASH
         with self._lock:
             self._measure.outcome(outcome).value += 1
             self._measure.times.observe(took)

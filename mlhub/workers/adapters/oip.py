@@ -8,17 +8,20 @@ from typing import Final
 
 import msgspec
 
-from mlhub.common import oip, tensor
+from mlhub.common import oip, oipshared, tensor
 from mlhub.common.backend import BackendSettings
+from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import (
     BackendError,
     BackendUnreachableError,
     MLHubError,
     NotDeployedError,
 )
+from mlhub.common.oipshared import SharedAnswer, SharedCall, SharedRequest
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Tensor
 from mlhub.workers.adapters.answers import checked, garbage
+from mlhub.workers.adapters.base import Answered
 from mlhub.workers.adapters.connection import Answer
 from mlhub.workers.adapters.extensions import Extensions
 from mlhub.workers.adapters.options import NoOptions, read_options
@@ -36,6 +39,13 @@ _UNKNOWN: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStat
 _THERE: Final = ("READY", "LOADING")
 """States of a version that a server has, or will have in a moment."""
 _JSON: Final = {"Content-Type": oip.JSON_TYPE}
+_SHARED: Final = {"Content-Type": oipshared.TYPE}
+_PATIENCE: Final = 0.9
+"""Part of the time for a call that has several batches within which the server has to answer each."""
+
+
+class _NotSharedError(Exception):
+    """The server takes one request a call."""
 
 
 class _Metadata(msgspec.Struct):
@@ -166,6 +176,30 @@ class OpenInferenceAdapter:
         call = Call("POST", path, self._settings.timeout, body)
         return _outputs(checked(self._servers.ask(call)))
 
+    def predict_together(self, batches: Sequence[BatchRequest]) -> Sequence[Answered] | None:
+        """Send batches of several models in one call, to a server that takes such calls."""
+        made: list[bytes] = []
+
+        def body(address: str) -> tuple[bytes, dict[str, str]]:
+            if oipshared.EXTENSION not in self._extensions.of(address):
+                raise _NotSharedError
+            if not made:
+                made.append(oipshared.ENCODER.encode(self._shared(batches)))
+            return made[0], _SHARED
+
+        try:
+            call = Call("POST", oipshared.PATH, self._settings.timeout, body)
+            answer = checked(self._servers.ask(call))
+        except _NotSharedError:
+            return None
+        try:
+            answers = oipshared.ANSWERS.decode(answer.body)
+        except msgspec.DecodeError as error:
+            raise garbage(answer) from error
+        if len(answers) != len(batches):
+            raise garbage(answer)
+        return [_answered(answer, item) for item in answers]
+
     def probe(self) -> None:
         """Ask for readiness; one server that is ready is enough."""
         answer = self._servers.ask(Call("GET", "/v2/health/ready", _PROBE_TIMEOUT))
@@ -176,9 +210,21 @@ class OpenInferenceAdapter:
         """Read the options."""
         read_options(settings, NoOptions)
 
+    def _served(self, model: str, deployment: str) -> tuple[str, str | None]:
+        """Return what the servers call model and version; no version means their default."""
+        return model, deployment
+
     def _path(self, model: str, deployment: str) -> str:
         """Return where the servers have a version."""
-        return f"/v2/models/{model}/versions/{deployment}"
+        name, version = self._served(model, deployment)
+        return f"/v2/models/{name}" if version is None else f"/v2/models/{name}/versions/{version}"
+
+    def _shared(self, batches: Sequence[BatchRequest]) -> SharedCall:
+        requests = []
+        for batch in batches:
+            body, length = oip.encode_request(batch.inputs, batch.outputs, binary=True)
+            requests.append(SharedRequest(*self._served(batch.model, batch.deployment), length, body))
+        return SharedCall(tuple(requests), self._settings.timeout * _PATIENCE)
 
     def _place(self, repository: ModelRepository, model: str, deployment: str, files: Path) -> None:
         """Put the files where the servers look."""
@@ -216,6 +262,16 @@ def _request(
     if length is None:
         return data, _JSON
     return data, {"Content-Type": oip.BINARY_TYPE, oip.HEADER_LENGTH: str(length)}
+
+
+def _answered(shared: Answer, item: SharedAnswer) -> Answered:
+    """Read one answer of several as if it had come alone."""
+    headers = {} if item.header_length is None else {oip.HEADER_LENGTH: str(item.header_length)}
+    answer = Answer(shared.address, item.status, headers, item.body, shared.conceal)
+    try:
+        return Answered(_outputs(checked(answer)), seconds=item.seconds)
+    except BackendError as error:
+        return Answered(error=error, seconds=item.seconds)
 
 
 def _outputs(answer: Answer) -> tuple[Tensor, ...]:

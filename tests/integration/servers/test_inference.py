@@ -12,6 +12,9 @@ import requests
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
+from mlhub.common import oipshared
+from mlhub.common.oipshared import SharedAnswer, SharedCall, SharedRequest
+
 INFER = "/v2/models/digits/versions/1-aa/infer"
 HEADER = "Inference-Header-Content-Length"
 
@@ -83,6 +86,50 @@ def test_the_server_tells_what_it_is(server: Any) -> None:
     assert {"binary_tensor_data", "model_repository"} <= set(answer["extensions"])
     assert server.get("/v2/health/live").status_code == 200
     assert server.get("/v2/health/ready").status_code == 200
+
+
+def shared(server: Any, *requests_: SharedRequest, patience: float = 60) -> list[SharedAnswer]:
+    text = oipshared.ENCODER.encode(SharedCall(requests_, patience))
+    answer = server.post(oipshared.PATH, text, headers={"Content-Type": oipshared.TYPE})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == oipshared.TYPE
+    return list(oipshared.ANSWERS.decode(answer.content))
+
+
+def test_several_requests_in_one_call_are_answered_as_if_alone(server: Any) -> None:
+    assert oipshared.EXTENSION in server.get("/v2").json()["extensions"]
+    good, bad = (msgspec.json.encode(body(**change)) for change in ({}, {"name": "pixels"}))
+    hostile = ("../secret", "..", "/etc", "\x00", "é")
+    asked = [("digits", "1-aa", good), ("digits", None, good), ("digits", "1-aa", bad), ("nope", "1", good)]
+    answers = shared(
+        server,
+        *(SharedRequest(model, version, None, text) for model, version, text in asked),
+        *(SharedRequest(name, name, None, good) for name in hostile),
+        SharedRequest("digits", "1-aa", 9999, good),
+    )
+    statuses = [200, 200, 400, 404] + [404] * len(hostile) + [400]
+    assert [answer.status for answer in answers] == statuses
+    for (model, version, text), answer in zip(asked, answers, strict=False):
+        path = f"/v2/models/{model}" + (f"/versions/{version}" if version else "")
+        assert answer.body == server.post(f"{path}/infer", text).content
+        assert answer.seconds >= 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no MessagePack",
+        b"{}",
+        oipshared.ENCODER.encode(SharedCall((), 1.0)),
+        oipshared.ENCODER.encode(SharedCall((SharedRequest("m", "1", None, b""),), 0.0)),
+        oipshared.ENCODER.encode(SharedCall((SharedRequest("m", "1", None, b""),), float("nan"))),
+        oipshared.ENCODER.encode([[["m", 1, None, b""]], 1.0]),
+        b"\x91" * 100_000,
+    ],
+)
+def test_what_is_no_call_for_several_is_refused(server: Any, content: bytes) -> None:
+    refused(server.post(oipshared.PATH, content), 400)
 
 
 def test_a_model_tells_what_it_takes_and_gives(server: Any) -> None:

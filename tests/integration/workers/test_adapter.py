@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mlhub.common import tensor
 from mlhub.common.backend import BackendSettings
+from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import (
     BackendError,
     BackendRefusedError,
@@ -28,7 +29,8 @@ from mlhub.common.errors import (
 from mlhub.common.signature import ANY, TensorSpec
 from mlhub.local.ports import free_ports
 from mlhub.workers.adapters import create_adapter
-from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.adapters.base import BackendAdapter, SharingAdapter
+from mlhub.workers.batch import run_batches
 
 PATIENCE = 60.0
 """Seconds that what a test waits for may take, on a machine with other things to do."""
@@ -161,6 +163,48 @@ def test_batches_of_any_size_come_back_whole(
     expected = estimator.predict(PIXELS[:rows]).tolist()
     for _ in range(40):
         assert predict(adapter, digits, PIXELS[:rows])["predict"].tolist() == expected
+
+
+def test_batches_of_several_models_are_one_call_and_each_is_answered_as_if_alone(
+    adapter: BackendAdapter, digits: str, files: Path, estimator: LogisticRegression
+) -> None:
+    adapter.deploy("twin", "1-ffffffff", files)
+
+    def batch(model: str, deployment: str, rows: NDArray[Any], *outputs: str) -> BatchRequest:
+        given = (tensor.encode("input", rows),)
+        return BatchRequest(model, deployment, given, (1,) * len(rows), outputs)
+
+    asked = [
+        batch("digits", digits, PIXELS[:5]),
+        batch("never", "1-dddddddd", PIXELS[:1]),
+        batch("twin", "1-ffffffff", PIXELS[:3], "predict_proba"),
+        batch("digits", digits, PIXELS[:2, :10]),
+        batch("twin", "1-ffffffff", PIXELS[:2], "nonsense"),
+    ]
+    assert isinstance(adapter, SharingAdapter)
+    answers = adapter.predict_together(asked)
+    assert answers is not None
+    assert [type(answer.error) for answer in answers] == [
+        type(None),
+        NotDeployedError,
+        type(None),
+        BackendRefusedError,
+        BackendRefusedError,
+    ]
+    alone = [
+        adapter.predict(item.model, item.deployment, item.inputs, item.outputs) for item in asked[::2][:2]
+    ]
+    assert [answers[0].outputs, answers[2].outputs] == alone
+    replies = run_batches(adapter, asked)
+    assert [[part.code for part in reply.parts] for reply in replies] == [
+        [""],
+        ["not_deployed"],
+        [""],
+        ["backend_refused"] * 2,
+        ["backend_refused"] * 2,
+    ]
+    assert tensor.decode(replies[0].parts[0].outputs[0]).tolist() == estimator.predict(PIXELS[:5]).tolist()
+    adapter.undeploy("twin", "1-ffffffff")
 
 
 def test_versions_stand_side_by_side_and_go_one_by_one(

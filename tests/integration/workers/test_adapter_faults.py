@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlhub.common import oip, tensor
+from mlhub.common import oip, oipshared, tensor
 from mlhub.common.backend import BackendSettings
+from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import (
     BackendError,
     BackendRefusedError,
@@ -21,9 +22,11 @@ from mlhub.common.errors import (
     BackendUnreachableError,
     NotDeployedError,
 )
+from mlhub.common.oipshared import SharedAnswer
 from mlhub.common.tensor import Tensor
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
+from mlhub.workers.batch import run_batches
 
 INPUTS = (tensor.encode("x", np.array([[1.0, 2.0]], dtype="<f4")),)
 OUTPUT = tensor.encode("y", np.array([7], dtype="<i8"))
@@ -443,6 +446,84 @@ def test_a_server_that_does_not_say_what_it_can_do_gets_json(peer: Start) -> Non
         connection.sendall(reply(404) if path == "/v2" else prediction())
 
     assert predict(adapter_to(peer(behave))) == (OUTPUT,)
+
+
+# Several batches in one call.
+
+
+BATCHES = [BatchRequest(name, "1-aa", INPUTS, (1,)) for name in ("m", "n", "o")]
+SHARING = ("model_repository", oip.BINARY_EXTENSION, oipshared.EXTENSION)
+
+
+def shared(*answers: SharedAnswer) -> bytes:
+    return reply(200, oipshared.ENCODER.encode(answers))
+
+
+def alone_and_together(together: bytes) -> Behaviour:
+    """Make a server that answers calls for several batches so, and others well."""
+
+    def behave(connection: socket.socket, path: str, body: bytes) -> None:
+        answer = together if path == oipshared.PATH else prediction()
+        answering(answer, SHARING)(connection, path, body)
+
+    return behave
+
+
+def outcomes(adapter: BackendAdapter) -> list[str]:
+    return [reply.parts[0].code for reply in run_batches(adapter, BATCHES)]
+
+
+@pytest.mark.parametrize("protocol", ["oip", "mlserver", "external"])
+def test_a_server_that_does_not_list_calls_for_several_gets_one_call_for_each(
+    protocol: str, peer: Start, tmp_path: Path
+) -> None:
+    started = peer(answering(prediction()))
+    adapter = create_adapter(
+        BackendSettings(protocol=protocol, addresses=(started.address,), repository=tmp_path)
+    )
+    assert outcomes(adapter) == ["", "", ""]
+    assert oipshared.PATH not in started.paths
+    assert len(started.paths) == 1 + len(BATCHES)
+
+
+def test_a_server_that_lists_them_gets_one_call(peer: Start) -> None:
+    body, length = oip.encode_response("m", "1", [OUTPUT], binary=None)
+    refusal = SharedAnswer(400, None, b'{"error":"No."}', 0.1)
+    late = SharedAnswer(504, None, b'{"error":"Slow."}', 0.1)
+    started = peer(alone_and_together(shared(SharedAnswer(200, length, body, 0.25), refusal, late)))
+    first, second, third = run_batches(adapter_to(started), BATCHES)
+    assert started.paths == ["/v2", oipshared.PATH]
+    assert first.parts[0].outputs == (OUTPUT,)
+    assert first.backend_time == pytest.approx(0.25, abs=0.2)
+    assert (second.parts[0].code, second.parts[0].detail) == ("backend_refused", "No.")
+    assert third.parts[0].code == "backend_timeout"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, b"no MessagePack"),
+        shared(SharedAnswer(200, None, b"{}", 0.1)),
+        reply(404),
+        reply(413),
+        reply(500, b'{"error":"It crashed."}'),
+    ],
+    ids=["garbage", "too few", "unknown", "too large", "crash"],
+)
+def test_when_a_call_for_several_fails_each_goes_alone(answer: bytes, peer: Start) -> None:
+    assert outcomes(adapter_to(peer(alone_and_together(answer)))) == ["", "", ""]
+
+
+def test_one_that_ends_its_connection_is_told_from_the_others(peer: Start) -> None:
+    def behave(connection: socket.socket, path: str, body: bytes) -> None:
+        bad = path == oipshared.PATH or "/n/" in path
+        answering(shut if bad else prediction(), SHARING)(connection, path, body)
+
+    assert outcomes(adapter_to(peer(behave))) == ["", "backend_unreachable", ""]
+
+
+def test_a_server_that_is_away_fails_all_at_once() -> None:
+    assert outcomes(adapter_to(nobody())) == ["backend_unreachable"] * 3
 
 
 def test_threads_share_an_adapter(peer: Start) -> None:

@@ -10,11 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from mlhub.common.oipshared import SharedCall, SharedRequest
 from mlhub.common.signature import Signature, TensorSpec
+from mlhub.common.tally import Tally
 from mlhub.common.tensor import Array
 from mlhub.servers.folder import ModelFolder
+from mlhub.servers.metrics import InferenceMeter
 from mlhub.servers.options import RuntimeOptions
 from mlhub.servers.serving import Serving
+from mlhub.servers.shared import SharedResource
 
 PATIENCE = 60.0
 BODY = msgspec.json.encode({"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.0]}]})
@@ -113,5 +117,22 @@ def test_one_model_answers_while_another_computes(serving: Serving, runtime: Run
         assert not computing.done()
         runtime.gate.set()
         await computing
+
+    run(serving, body)
+
+
+def test_one_that_is_late_holds_up_no_other_of_its_call(serving: Serving, runtime: Runtime) -> None:
+    shared = SharedResource(serving, InferenceMeter(Tally()), 2**20)
+
+    async def body() -> None:
+        await serving.deployed("slow", "1")
+        await serving.infer("quick", "1", BODY, None)
+        slow, quick = (SharedRequest(name, "1", None, BODY) for name in ("slow", "quick"))
+        (late,) = await shared.answer(SharedCall((slow,), 0.01))
+        assert (late.status, b"0.01 seconds" in late.body) == (504, True)
+        waiting = asyncio.create_task(shared.answer(SharedCall((slow, quick), PATIENCE)))
+        await seen(runtime.models["slow"].entered)
+        runtime.gate.set()
+        assert [answer.status for answer in await waiting] == [200, 200]
 
     run(serving, body)

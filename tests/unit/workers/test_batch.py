@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlhub.common import tensor
-from mlhub.common.batch import BatchRequest
-from mlhub.common.errors import BackendError, BackendRefusedError, BackendUnreachableError
+from mlhub.common.batch import BatchReply, BatchRequest
+from mlhub.common.errors import (
+    BackendError,
+    BackendRefusedError,
+    BackendTimeoutError,
+    BackendUnreachableError,
+)
 from mlhub.common.tensor import Tensor
-from mlhub.workers.batch import run_batch
+from mlhub.workers.adapters.base import Answered
+from mlhub.workers.batch import run_batch, run_batches
 
 BAD = -1.0
 
@@ -99,3 +105,86 @@ def test_the_log_names_the_requests_that_failed(
         ("INFO", "two", "d of m: bad value"),
         ("WARNING", "one,two,three", "d of m: away"),
     ]
+
+
+class Sharing(Server):
+    """Takes several batches in one call, unless that call as a whole fails."""
+
+    def __init__(self, failure: BackendError | None = None, able: bool = True) -> None:
+        super().__init__()
+        self.shared = 0
+        self._failure = failure
+        self._able = able
+
+    def predict_together(self, batches: Sequence[BatchRequest]) -> Sequence[Answered] | None:
+        self.shared += 1
+        if self._failure is not None:
+            raise self._failure
+        return [self._answered(batch) for batch in batches] if self._able else None
+
+    def _answered(self, batch: BatchRequest) -> Answered:
+        if batch.model == "broken":
+            return Answered(error=BackendError("broken"), seconds=1.0)
+        (array,) = (tensor.decode(item) for item in batch.inputs)
+        if (array == BAD).any():
+            return Answered(error=BackendRefusedError("bad value"), seconds=1.0)
+        return Answered((tensor.encode("y", array * 2),), seconds=1.0)
+
+
+def message(*batches: tuple[str, list[float]]) -> list[BatchRequest]:
+    """Return batches of one row a request."""
+    return [
+        BatchRequest(model, "d", (tensor.encode("x", np.array(values).reshape(-1, 1)),), (1,) * len(values))
+        for model, values in batches
+    ]
+
+
+def run(server: Server, batches: list[BatchRequest]) -> list[BatchReply]:
+    return run_batches(server, batches)  # type: ignore[arg-type] # has what is called
+
+
+def told(reply: BatchReply) -> list[list[float] | str]:
+    return [part.code or tensor.decode(part.outputs[0]).ravel().tolist() for part in reply.parts]
+
+
+def test_batches_of_a_message_go_in_one_call() -> None:
+    server = Sharing()
+    replies = run(server, message(("a", [1.0, 2.0]), ("b", [3.0])))
+    assert [told(reply) for reply in replies] == [[[2.0, 4.0]], [[6.0]]]
+    assert (server.shared, server.calls) == (1, 0)
+    # The server's own time for each, not that of the whole call.
+    assert all(reply.backend_time >= 1.0 for reply in replies)
+
+
+def test_a_batch_alone_is_a_call_of_its_own() -> None:
+    server = Sharing()
+    assert told(run(server, message(("a", [1.0])))[0]) == [[2.0]]
+    assert (server.shared, server.calls) == (0, 1)
+
+
+def test_a_bad_request_in_a_shared_call_fails_alone() -> None:
+    server = Sharing()
+    replies = run(server, message(("a", [1.0, BAD]), ("broken", [1.0]), ("b", [3.0])))
+    assert [told(reply) for reply in replies] == [
+        [[2.0], "backend_refused"],
+        ["backend_failed"],
+        [[6.0]],
+    ]
+    # Only the two halves of the refused batch were asked for again.
+    assert (server.shared, server.calls) == (1, 2)
+
+
+@pytest.mark.parametrize("failure", [BackendError("crash"), BackendRefusedError("too large"), None])
+def test_when_a_shared_call_fails_each_batch_is_tried_alone(failure: BackendError | None) -> None:
+    server = Sharing(failure, able=False)
+    replies = run(server, message(("a", [1.0, BAD]), ("b", [3.0])))
+    assert [told(reply) for reply in replies] == [[[2.0], "backend_refused"], [[6.0]]]
+    assert server.shared == 1
+
+
+@pytest.mark.parametrize("failure", [BackendUnreachableError("gone"), BackendTimeoutError("slow")])
+def test_a_server_that_gives_a_shared_call_no_answer_is_asked_once(failure: BackendError) -> None:
+    server = Sharing(failure)
+    replies = run(server, message(("a", [1.0, 2.0]), ("b", [3.0])))
+    assert [told(reply) for reply in replies] == [[failure.code], [failure.code]]
+    assert (server.shared, server.calls) == (1, 0)
