@@ -95,3 +95,18 @@ class Purged(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that were taken away."""
     canceled: int = 0
     """Asynchronous predictions that will not be made."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """What happened since the point before."""
+
+    time: float
+    """Its end, in seconds since 1970."""
+    requests: float
+    """Predictions answered a second."""
+    failures: float
+    """Requests of all kinds a second that the hub failed on."""
+    median: float | None
+    """Seconds within which half of the predictions were answered; none without predictions."""
+    slow: float | None
+    """Seconds within which 95 of 100 were."""

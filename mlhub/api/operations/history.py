@@ -9,6 +9,7 @@ import msgspec
 
 from mlhub.common import metrics
 from mlhub.common.metrics import FAMILIES
+from mlhub.common.operations import Point
 from mlhub.common.tally import Reading
 
 STEP: Final = 10.0
@@ -22,21 +23,6 @@ _PREDICTING: Final = ("/predict", "/predict/image", "/infer")
 """Ends of the routes of predictions."""
 
 
-class Point(msgspec.Struct, frozen=True):
-    """What happened since the point before."""
-
-    time: float
-    """Its end, in seconds since 1970."""
-    requests: float
-    """Predictions answered a second."""
-    failures: float
-    """Requests of all kinds a second that the hub failed on."""
-    median: float | None
-    """Seconds within which half of the predictions were answered; none without predictions."""
-    slow: float | None
-    """Seconds within which 95 of 100 were."""
-
-
 class History:
     """Makes points of what processes counted; a process that is new begins with what it counts from then."""
 
@@ -45,6 +31,16 @@ class History:
         self.points: deque[Point] = deque(maxlen=_HOUR)
         self._known: dict[str, Counted] = {}
         self._last: float | None = None
+
+    def recall(self, before: Iterable[Point]) -> None:
+        """Put points in front that were taken before this process began.
+
+        Args:
+            before: points in the order of time; those that this process took itself are left out.
+        """
+        own = list(self.points)
+        start = own[0].time - STEP / 2 if own else float("inf")
+        self.points = deque([*(point for point in before if point.time < start), *own], maxlen=_HOUR)
 
     def take(self, processes: Iterable[tuple[str, Sequence[Reading]]]) -> Point | None:
         """Add a point; the first time there is none yet.

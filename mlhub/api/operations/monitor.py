@@ -4,23 +4,25 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 
 import mlhub
 from mlhub.api.operations.beat import Beat
-from mlhub.api.operations.history import STEP, History, Point
+from mlhub.api.operations.history import STEP, History
 from mlhub.api.operations.registry import Registry
 from mlhub.api.operations.service import OperationsService
 from mlhub.api.operations.watch import Watch
 from mlhub.api.services.health import Part
 from mlhub.common import metrics
 from mlhub.common.errors import MLHubError
-from mlhub.common.operations import BackendState, QueueState, WorkerState
+from mlhub.common.operations import BackendState, Point, QueueState, WorkerState
 from mlhub.common.prediction import Prediction
 from mlhub.common.pulse import Failure
 from mlhub.common.tally import Reading
+from mlhub.storage.points import PointStore
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class MonitorService:
         registry: Registry,
         beat: Beat,
         failed: Callable[[], Sequence[Prediction]],
+        points: PointStore,
         links: dict[str, str],
     ) -> None:
         """Remember whom to ask.
@@ -81,12 +84,14 @@ class MonitorService:
             registry: knows the processes.
             beat: knows this process.
             failed: returns the latest asynchronous predictions that failed; blocking.
+            points: keeps the history.
             links: other pages for operators.
         """
         self._operations = operations
         self._registry = registry
         self._beat = beat
         self._failed = Watch(lambda: asyncio.to_thread(failed), "The metadata database")
+        self._points = points
         self._links = links
         self._history = History()
         self._task: asyncio.Task[None] | None = None
@@ -156,9 +161,19 @@ class MonitorService:
         ]
 
     async def _run(self) -> None:
+        recalled = False
         while True:
-            self._history.take([(name, readings) for name, readings, _ in self._readings()])
-            await asyncio.sleep(STEP)
+            begun = asyncio.get_running_loop().time()
+            point = self._history.take([(name, readings) for name, readings, _ in self._readings()])
+            if not recalled:
+                before = await _known(lambda: asyncio.to_thread(self._points.latest))
+                if recalled := before is not None:
+                    self._history.recall(before)
+            if point is not None:
+                # The page has it in any case; what the database missed is missing after a restart.
+                await _known(partial(asyncio.to_thread, self._points.keep, point))
+            # However long the database took.
+            await asyncio.sleep(max(0.0, begun + STEP - asyncio.get_running_loop().time()))
 
 
 async def _known(ask: Callable[[], Awaitable[T]]) -> T | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mlhub.api.operations.failures import Failures
 from mlhub.api.operations.history import History
 from mlhub.common import metrics
+from mlhub.common.operations import Point
 from mlhub.common.tally import Reading, Tally
 
 
@@ -110,3 +111,15 @@ def test_failures_are_kept_with_their_reason_but_no_flood_of_them() -> None:
         failures.note("POST", "/model/x/predict", 503, b"no problem", "id-2")
     (kept,) = failures.latest
     assert (kept.status, kept.code, kept.detail, kept.request) == (503, "queue_full", "Full.", "id-1")
+
+
+def test_points_from_before_this_process_stand_in_front_without_its_own() -> None:
+    hour, process = Hour(), Process()
+    for _ in range(3):
+        hour.pass_by(10, one=process)
+    own = list(hour.history.points)
+    before = [Point(float(time), 1, 0, None, None) for time in (1000, 1010, 1020.1, 1029.9)]
+    hour.history.recall(before)
+    assert list(hour.history.points) == [*before[:2], *own]
+    hour.pass_by(10, one=process)
+    assert len(hour.history.points) == 5
