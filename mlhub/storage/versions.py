@@ -58,8 +58,15 @@ class VersionStore:
         """
         found = self.find(model, version)
         if found is None:
-            raise NotFoundError(f"The model {model!r} has no version {version!r}.", code="version_not_found")
+            raise no_version(model, version)
         return found
+
+    @translated()
+    def several(self, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Version]:
+        """Return versions by the names of model and version, as far as there are any: in one query."""
+        slots = sorted({f"{model}/{version}" for model, version in names})
+        found = [to_record(document, Version) for document in self._versions.find({"slot": {"$in": slots}})]
+        return {(version.model, version.version): version for version in found}
 
     @translated()
     def find(self, model: str, version: str) -> Version | None:
@@ -192,3 +199,8 @@ class VersionStore:
 
 def _slot(version: Version) -> str:
     return f"{version.model}/{version.version}"
+
+
+def no_version(model: str, version: str) -> NotFoundError:
+    """Say that the model has no such version."""
+    return NotFoundError(f"The model {model!r} has no version {version!r}.", code="version_not_found")

@@ -2,18 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from mlhub.api.gathering import GatheredReads
 from mlhub.common import names
-from mlhub.common.errors import ConflictError, NotFoundError, UnavailableError
+from mlhub.common.errors import (
+    ConflictError,
+    MLHubError,
+    NotFoundError,
+    UnacceptableError,
+    UnavailableError,
+)
 from mlhub.common.image import ImageSpec
-from mlhub.common.model import VersionState
+from mlhub.common.model import Model, Version, VersionState
 from mlhub.common.signature import Signature
-from mlhub.storage.models import ModelStore
-from mlhub.storage.versions import VersionStore
+from mlhub.storage.models import ModelStore, missing
+from mlhub.storage.versions import VersionStore, no_version
 
 _MOST: Final = 10_000
 """Routes remembered; names that nobody has cannot fill the memory, since only found ones are kept."""
@@ -22,8 +29,7 @@ _SLOW_DATABASE: Final = 5.0
 _WITHOUT_DATABASE: Final = 300.0
 """Seconds that it is good for while the database is away."""
 
-
-_Key = tuple[str, str]
+Key = tuple[str, str]
 """Names of a model and a version."""
 
 
@@ -47,28 +53,58 @@ class RouteService:
         self._models = models
         self._versions = versions
 
-    def find(self, name: str, version: str) -> Route:
-        """Return the route to a version.
+    def find(self, keys: Sequence[Key]) -> list[Route | MLHubError]:
+        """Return the routes to versions, in order; in place of one that there is not, why.
+
+        That is a `NotFoundError` when there is no such model or version, a `ConflictError` when the version
+        is there but not ready, an `UnacceptableError` when nothing can have such a name.
 
         Raises:
-            NotFoundError: there is no such model or version.
-            ConflictError: the version is there but not ready.
+            UnavailableError: the database is away.
         """
-        model = self._models.get(names.check_model(name))
-        if version == names.LATEST:
-            if model.version is None:
-                raise ConflictError(
-                    f"The model {name!r} has no ready version; it is {model.state}.", code="not_ready"
-                )
-            version = model.version
-        found = self._versions.get(name, names.check_version(version))
-        if found.state is not VersionState.READY or found.signature is None or found.backend is None:
-            raise ConflictError(
-                f"Version {version!r} of {name!r} is not ready; it is {found.state}.", code="not_ready"
-            )
-        return Route(
-            name, version, found.backend, found.deployment, found.signature, found.labels, found.image
+        # First: a name that no database takes must not fail the others.
+        checked = [_checked(*key) for key in keys]
+        models = self._models.several(name for name, _ in _good(checked))
+        named = [key if isinstance(key, MLHubError) else _named(models, *key) for key in checked]
+        versions = self._versions.several(_good(named))
+        return [key if isinstance(key, MLHubError) else _route(versions, *key) for key in named]
+
+
+def _good(keys: Sequence[Key | MLHubError]) -> list[Key]:
+    return [key for key in keys if not isinstance(key, MLHubError)]
+
+
+def _checked(name: str, version: str) -> Key | MLHubError:
+    try:
+        names.check_model(name)
+        return name, version if version == names.LATEST else names.check_version(version)
+    except UnacceptableError as error:
+        return error
+
+
+def _named(models: Mapping[str, Model], name: str, version: str) -> Key | MLHubError:
+    """Return which version is meant."""
+    model = models.get(name)
+    if model is None:
+        return missing(name)
+    if version != names.LATEST:
+        return name, version
+    if model.version is None:
+        return ConflictError(
+            f"The model {name!r} has no ready version; it is {model.state}.", code="not_ready"
         )
+    return name, model.version
+
+
+def _route(versions: Mapping[Key, Version], name: str, version: str) -> Route | MLHubError:
+    found = versions.get((name, version))
+    if found is None:
+        return no_version(name, version)
+    if found.state is not VersionState.READY or found.signature is None or found.backend is None:
+        return ConflictError(
+            f"Version {version!r} of {name!r} is not ready; it is {found.state}.", code="not_ready"
+        )
+    return Route(name, version, found.backend, found.deployment, found.signature, found.labels, found.image)
 
 
 class RouteCache:
@@ -79,20 +115,24 @@ class RouteCache:
     """
 
     def __init__(
-        self, find: Callable[[str, str], Route], ttl: float, clock: Callable[[], float] = time.monotonic
+        self,
+        find: Callable[[Sequence[Key]], Sequence[Route | MLHubError]],
+        ttl: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin without any.
 
         Args:
-            find: looks a route up, and may block.
+            find: looks routes up, and may block; gives an error for one that there is not.
             ttl: seconds after which a change that another process made is seen, unless the database is slow.
             clock: tells the time in seconds.
         """
-        self._find = find
+        # With a thousand models in use, each by itself costs more than all the rest of a prediction.
+        self._find: GatheredReads[Key, Route] = GatheredReads(find)
         self._ttl = ttl
         self._clock = clock
-        self._routes: dict[_Key, tuple[Route, float]] = {}
-        self._lookups: dict[_Key, asyncio.Task[Route]] = {}
+        self._routes: dict[Key, tuple[Route, float]] = {}
+        self._lookups: dict[Key, asyncio.Task[Route]] = {}
         self._is_away = False
         """Whether the last look failed because the database did not answer."""
 
@@ -121,7 +161,7 @@ class RouteCache:
         self._look_up(key)
         return route
 
-    def _serves_on(self, key: _Key, age: float) -> bool:
+    def _serves_on(self, key: Key, age: float) -> bool:
         """Tell whether a route that is too old is to be used all the same."""
         if self._is_away:
             return age < _WITHOUT_DATABASE
@@ -136,7 +176,7 @@ class RouteCache:
             # Its answer may be from before the change.
             del self._lookups[key]
 
-    async def _looked_up(self, key: _Key) -> Route:
+    async def _looked_up(self, key: Key) -> Route:
         try:
             return await asyncio.shield(self._look_up(key))
         except UnavailableError:
@@ -145,15 +185,15 @@ class RouteCache:
                 raise
             return remembered[0]
 
-    def _look_up(self, key: _Key) -> "asyncio.Task[Route]":
+    def _look_up(self, key: Key) -> "asyncio.Task[Route]":
         """Begin to look a route up: once for all requests that need it now."""
         task = self._lookups.get(key)
         if task is None:
-            task = self._lookups[key] = asyncio.create_task(asyncio.to_thread(self._find, *key))
+            task = self._lookups[key] = asyncio.create_task(self._find.get(key))
             task.add_done_callback(lambda done: self._remember(key, done))
         return task
 
-    def _remember(self, key: _Key, task: "asyncio.Task[Route]") -> None:
+    def _remember(self, key: Key, task: "asyncio.Task[Route]") -> None:
         current = self._lookups.get(key) is task
         if current:
             del self._lookups[key]

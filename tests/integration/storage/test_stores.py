@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from mlhub.api.services.routes import RouteService
 from mlhub.common.errors import (
     ConflictError,
+    MLHubError,
     NotFoundError,
     PreconditionFailedError,
     UnavailableError,
 )
 from mlhub.common.model import Bundle, Model, ModelState, ModelType, Version, VersionState
+from mlhub.common.signature import Signature
 from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
@@ -77,6 +80,22 @@ def test_entries_come_back_as_they_were(stores: Stores) -> None:
         stores.models.create(model())
     with pytest.raises(NotFoundError):
         stores.models.get("other")
+
+
+def test_several_routes_are_found_together_and_what_has_none_says_why(stores: Stores) -> None:
+    ready: dict[str, Any] = {"state": VersionState.READY, "signature": Signature((), ())}
+    for name, newest in (("m", "2"), ("n", None), ("o", "1")):
+        stores.models.create(model(name, version=newest))
+    for kept in (version("1", **ready), version("2", **ready), version(of="n"), version(of="o", **ready)):
+        stores.versions.add(kept)
+    keys = [("m", "latest"), ("o", "latest"), ("m", "1"), ("n", "latest"), ("n", "1"), ("m", "9"), ("p", "1")]
+    hostile = [("\ud800", "latest"), ("a\0", "1"), ("m", "\ud800"), ("", "1"), ("$ne", "1")]
+    found = RouteService(stores.models, stores.versions).find(keys + hostile)
+    said = [item.code if isinstance(item, MLHubError) else item.deployment for item in found]
+    assert said == [
+        *("m-2-x", "o-1-x", "m-1-x", "not_ready", "not_ready", "version_not_found", "model_not_found"),
+        *("invalid_name", "invalid_name", "invalid_version", "invalid_name", "invalid_name"),
+    ]
 
 
 def test_of_two_changes_to_one_revision_one_wins(stores: Stores) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from mlhub.api.services.routes import Route, RouteCache
-from mlhub.common.errors import NotFoundError, UnavailableError
+from mlhub.api.services.routes import Key, Route, RouteCache
+from mlhub.common.errors import MLHubError, NotFoundError, UnavailableError
 from mlhub.common.signature import Signature
 
 
@@ -21,12 +22,17 @@ class Lookup:
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, name: str, version: str) -> Route:
+    def __call__(self, keys: Sequence[Key]) -> list[Route | MLHubError]:
         self.calls += 1
         self.entered.set()
         self.gate.wait(10)
         if self.error is not None:
             raise self.error
+        return [self.found(*key) for key in keys]
+
+    def found(self, name: str, version: str) -> Route | MLHubError:
+        if name == "gone":
+            return NotFoundError("gone")
         return Route(name, version, "b", f"{version}-{self.calls}", Signature(()), ())
 
 
@@ -161,5 +167,38 @@ def test_nobody_waits_for_a_database_that_is_known_to_be_away() -> None:
         lookup.gate.set()
         lookup.error = None
         await renewed(cache, first)
+
+    asyncio.run(test())
+
+
+def test_routes_that_are_wanted_while_others_are_looked_up_are_one_look() -> None:
+    async def test() -> None:
+        lookup = Lookup()
+        lookup.gate.clear()
+        cache = RouteCache(lookup, 60)
+        first = asyncio.create_task(cache.get("m", "1"))
+        assert await asyncio.to_thread(lookup.entered.wait, 10)
+        others = [asyncio.create_task(cache.get(name, "1")) for name in ("a", "gone", "b")]
+        await asyncio.sleep(0)
+        others[0].cancel()
+        lookup.gate.set()
+        await first
+        with pytest.raises(NotFoundError):
+            await others[1]
+        assert (await others[2]).model == "b"
+        assert lookup.calls == 2
+
+    asyncio.run(test())
+
+
+def test_what_a_look_raises_meets_all_that_it_was_for() -> None:
+    async def test() -> None:
+        lookup = Lookup()
+        cache = RouteCache(lookup, 60)
+        lookup.error = ZeroDivisionError()
+        found = await asyncio.gather(*(cache.get(name, "1") for name in "abc"), return_exceptions=True)
+        assert [type(error) for error in found] == [ZeroDivisionError] * 3
+        lookup.error = None
+        assert (await cache.get("a", "1")).model == "a"
 
     asyncio.run(test())
