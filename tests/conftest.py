@@ -22,7 +22,7 @@ from mlhub.local.ports import free_ports
 from mlhub.local.program import Program
 from mlhub.local.rabbitmq import PORTS, BrokerPorts, RabbitNode
 
-START: Final = 60.0
+START: Final = 150.0
 """Seconds a server may take to start, on a machine with other things to do."""
 
 _NUMBERS: Final = itertools.count(1)
@@ -96,7 +96,8 @@ class Server:
             process.kill()
         else:
             process.terminate()
-        process.wait(self._program.patience)
+        # Its own patience is for those who wait for it; a busy machine needs more.
+        process.wait(START)
 
 
 class Database(msgspec.Struct, frozen=True):
@@ -206,7 +207,8 @@ def running_database(folder: Path) -> Iterator[Server]:
 @pytest.fixture
 def database(database_server: Server) -> Database:
     """An empty database."""
-    return Database(database_server.url, f"test{next(_NUMBERS)}", database_server)
+    url = f"{database_server.url}&serverSelectionTimeoutMS=60000&socketTimeoutMS=120000"
+    return Database(url, f"test{next(_NUMBERS)}", database_server)
 
 
 def _listens(port: int) -> bool:

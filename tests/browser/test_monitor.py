@@ -79,7 +79,7 @@ DIGIT += [
     0,
     0,
 ]
-LATER = 60_000
+LATER = 150_000
 """Milliseconds that the page may take to show something."""
 
 
@@ -103,7 +103,7 @@ def test_it_asks_for_the_token_and_keeps_it_in_the_tab(hub: Any, visit: Visit) -
     expect(page.locator("#health")).to_have_text("all well", timeout=LATER)
     page.reload()
     expect(page.locator("#health")).to_have_text("all well", timeout=LATER)
-    expect(page.locator("#login")).to_be_hidden()
+    expect(page.locator("#login")).to_be_hidden(timeout=LATER)
     assert page.evaluate("localStorage.length") == 0
 
 
@@ -117,12 +117,16 @@ def test_it_shows_what_the_calls_say(hub: Any, visit: Visit, wait_until: WaitUnt
     )
     backend = page.locator(".backend[data-backend=sklearn]")
     expect(backend.locator(".pill")).to_have_text("well", timeout=LATER)
-    shown = {
-        kind: backend.locator(f"[data-pool={kind}] [data-actual]").inner_text()
-        for kind in ("predict", "jobs", "servers")
-    }
-    pools = hub.get("/backends/sklearn")["pools"]
-    assert shown == {kind: str(pool["actual"]) for kind, pool in pools.items()}
+
+    def shown() -> dict[str, str]:
+        kinds = ("predict", "jobs", "servers")
+        return {kind: backend.locator(f"[data-pool={kind}] [data-actual]").inner_text() for kind in kinds}
+
+    def pools() -> dict[str, str]:
+        found = hub.get("/backends/sklearn")["pools"]
+        return {kind: str(pool["actual"]) for kind, pool in found.items()}
+
+    wait_until(lambda: shown() == pools(), "the sizes of the pools")
 
     def done() -> list[str]:
         return [f"{worker['processed']:,}" for worker in hub.get("/workers")]

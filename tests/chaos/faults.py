@@ -4,6 +4,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -69,7 +70,9 @@ def stop(name: str, seconds: float, **notice: object) -> Fault:
         process.suspend()
 
     def end(_: Scene) -> None:
-        stopped[0].resume()
+        # One that was replaced meanwhile need not go on.
+        with suppress(psutil.NoSuchProcess):
+            stopped[0].resume()
 
     return Fault(f"SIGSTOP {name}", begin, end, seconds, **notice)  # type: ignore[arg-type]
 
@@ -107,8 +110,10 @@ def _limit(scene: Scene) -> None:
 
 def _unlimit(scene: Scene) -> None:
     for process in scene.api():
-        hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        # One that was replaced meanwhile has no such limit.
+        with suppress(ProcessLookupError):
+            hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def _cut(scene: Scene) -> None:

@@ -15,7 +15,7 @@ from tests.integration.conftest import WEBHOOK_SECRET
 
 _CALM: Final = 1.0
 """Seconds without a failed call that count as being well."""
-_LONGEST: Final = 60.0
+_LONGEST: Final = 150.0
 """Seconds in which the hub has to be well again in any case."""
 _LAST: Final = 150.0
 """Seconds in which all accepted work ends once nothing goes wrong any more."""

@@ -44,7 +44,7 @@ class Scene(msgspec.Struct, frozen=True):
 
     def api(self) -> list[psutil.Process]:
         """Return the processes of the API that serve."""
-        return psutil.Process(self.hub.parts["api"].pid).children()
+        return self.hub.api_processes()
 
     def answers(self) -> bool:
         """Tell whether the model server does."""
@@ -79,7 +79,7 @@ def playing(folder: Path, store: Path | None = None) -> Iterator[Scene]:
             stack.callback(wire.stop)
         urls = {
             "MLHUB_BROKER_URL": broker.url.replace(f":{address.port}/", f":{wires[0].port}/"),
-            "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{wires[1].port}/",
+            "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{wires[1].port}/?connectTimeoutMS=60000",
         }
         hub = _hub(folder / "hub", urls, store or folder / "hub" / "bundles")
         for part in hub.parts.values():

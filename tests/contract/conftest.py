@@ -4,7 +4,7 @@ import itertools
 import socket
 from typing import Final
 
-START: Final = 60.0
+START: Final = 150.0
 _NUMBERS: Final = itertools.count(1)
 
 

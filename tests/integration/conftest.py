@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 import requests
 from numpy.typing import NDArray
@@ -23,8 +24,9 @@ from sklearn.linear_model import LogisticRegression
 from skops.io import dumps
 
 from mlhub.local.ports import free_ports
+from mlhub.local.processes import command_line
 
-START: Final = 60.0
+START: Final = 150.0
 """Seconds that the parts may take to get ready, on a machine with other things to do."""
 
 WEBHOOK_SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -76,7 +78,7 @@ class Part:
                 os.killpg(process.pid, number)
             else:
                 process.send_signal(number)
-            process.wait(45)
+            process.wait(START)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -116,12 +118,17 @@ class Hub:
         with ThreadPoolExecutor(16) as pool:
             return all(pool.map(asked, range(16)))
 
+    def api_processes(self) -> list[psutil.Process]:
+        """Return the processes of the API that serve; one that has ended and waits to be collected is none."""
+        children = psutil.Process(self.parts["api"].pid).children()
+        return [child for child in children if command_line(child)]
+
     def healthy(self) -> dict[str, bool]:
         """Whether each backend is well."""
         return {part["name"]: part["healthy"] for part in self.call("GET", "/status").json()["backends"]}
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return requests.request(method, self.url + path, timeout=60, **options)
+        return requests.request(method, self.url + path, timeout=START, **options)
 
     def create(self, name: str, **fields: Any) -> requests.Response:
         return self.call("POST", f"/model/{name}", json={"type": "ScikitLearn", **fields})
@@ -215,7 +222,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, broker: Any, database_server: 
         "MLHUB_WEBHOOK_PRIVATE": "127.0.0.1/32",
         "MLHUB_WEBHOOK_PAUSE": "0.1",
         "MLHUB_WEBHOOK_ATTEMPTS": "4",
-        "MLHUB_WEBHOOK_TIMEOUT": "3",
+        "MLHUB_WEBHOOK_TIMEOUT": "60",
     }
     types = {"sklearn": "ScikitLearn"}
     with running(tmp_path_factory.mktemp("hub"), broker, database_server, types, **variables) as hub:
@@ -282,6 +289,11 @@ def published(hub: Hub, digits: Digits) -> str:
     """The name of the digits model, ready on the hub."""
     hub.publish("digits", digits.bundle)
     return "digits"
+
+
+def files_below(*roots: Path) -> set[Path]:
+    """Return the files in some folders; folders may go meanwhile, which `rglob` does not forgive."""
+    return {Path(folder, name) for root in roots for folder, _, names in os.walk(root) for name in names}
 
 
 def bundle(files: dict[str, bytes]) -> bytes:

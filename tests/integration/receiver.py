@@ -44,7 +44,7 @@ class Receiver:
             return [call for call in self.calls if call.path.startswith(path)]
 
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(there()) >= count, 60), self.calls
+            assert self.arrived.wait_for(lambda: len(there()) >= count, 150), self.calls
             return there()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

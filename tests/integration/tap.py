@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-_LONGEST: Final = 120.0
+_LONGEST: Final = 150.0
 """Seconds for which an answer is held back at most."""
 _OVERLAP: Final = 256
 """Bytes of a chosen text that may have come with the piece before."""

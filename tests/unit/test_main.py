@@ -16,7 +16,7 @@ def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProc
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
         cwd=folder,
     )
 

@@ -1,5 +1,6 @@
 """Means of the API's tests to bring about what seldom happens."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -22,8 +23,9 @@ def fill_queue(broker: Any) -> Callable[[], AbstractContextManager[None]]:
             for _ in range(topology.PREDICT_MAX_LENGTH + 1):
                 producer.publish(b"", routing_key=topology.predict_queue_name("sklearn"))
             queue = topology.predict_queue("sklearn")(channel)
+            deadline = time.monotonic() + 150
             while queue.queue_declare().message_count < topology.PREDICT_MAX_LENGTH:
-                pass
+                assert time.monotonic() < deadline
             try:
                 yield
             finally:

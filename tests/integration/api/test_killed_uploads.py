@@ -23,8 +23,9 @@ from mlhub.storage.directory import DirectoryBundleStore
 from mlhub.storage.shelf import BundleShelf
 from mlhub.storage.uploads import UploadStore
 from mlhub.storage.versions import VersionStore
+from tests.integration.conftest import files_below
 
-DEADLINE = 60.0
+DEADLINE = 150.0
 MIB = 1024 * 1024
 
 
@@ -80,7 +81,7 @@ class Api:
             time.sleep(0.5)
 
     def files(self) -> list[Path]:
-        return [path for path in self.folder.rglob("*") if path.is_file()]
+        return sorted(files_below(self.folder))
 
     def killed_within(self, head: str, body: bytes) -> None:
         """Send part of a request; kill the API once it has written what came."""
@@ -88,7 +89,7 @@ class Api:
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
             connection.sendall(head.encode() + body)
             deadline = time.monotonic() + DEADLINE
-            while not any(path.stat().st_size >= MIB for path in self.files() if path.parent.name == "tmp"):
+            while not any(size(path) >= MIB for path in self.files() if path.parent.name == "tmp"):
                 assert time.monotonic() < deadline, "nothing is written"
                 time.sleep(0.02)
             self.kill()
@@ -105,6 +106,14 @@ class Api:
     def sweep(self) -> None:
         self.uploads.sweep()
         self.shelf.sweep(0)
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, none of one that was moved away just now."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.fixture(scope="module")

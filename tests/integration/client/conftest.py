@@ -3,7 +3,7 @@
 import io
 import socket
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,8 +25,8 @@ def make_bundle() -> Callable[[dict[str, bytes]], bytes]:
 
 
 @pytest.fixture
-def free_address() -> str:
-    """An address where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+def free_address() -> Iterator[str]:
+    """An address where nothing listens, and where nothing comes to do so meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"

@@ -31,7 +31,7 @@ def mlhub(hub: Any, folder: Path, *arguments: str) -> subprocess.CompletedProces
         text=True,
         cwd=folder,
         env=os.environ | {"MLHUB_URL": hub.url},
-        timeout=120,
+        timeout=150,
         check=False,
         stdin=subprocess.DEVNULL,
     )

@@ -26,7 +26,7 @@ def run(hub: Any, tmp_path: Path) -> Run:
             capture_output=True,
             cwd=tmp_path,
             env=os.environ | {"MLHUB_URL": url},
-            timeout=60,
+            timeout=150,
             check=False,
         )
 

@@ -34,7 +34,7 @@ def documented(tmp_path: Path) -> Iterator[tuple[str, Any]]:
         text=True,
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not _listens(port):
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -74,7 +74,7 @@ def test_the_documented_receiver_gets_what_client_and_command_line_ask_for(
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=60,
+                timeout=150,
             )
             assert done.returncode == 0, done.stderr
             return done.stdout.strip()

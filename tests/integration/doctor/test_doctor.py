@@ -132,12 +132,12 @@ def test_policies_that_lose_work(managed: Any, backend: str) -> None:
     assert found()["clocks"].state is State.GOOD
     with access.session() as session:
         forgets = {"pattern": rf"^mlhub\.{backend}\.jobs$", "definition": {"message-ttl": 60000}}
-        session.put(policy, json=forgets, timeout=10).raise_for_status()
+        session.put(policy, json=forgets, timeout=60).raise_for_status()
         try:
             wait_until(lambda: queue in found())
             assert "'forgetful' sets message-ttl" in found()[queue].detail
         finally:
-            session.delete(policy, timeout=10).raise_for_status()
+            session.delete(policy, timeout=60).raise_for_status()
 
 
 def test_a_management_api_that_refuses_or_is_away(managed: Any) -> None:
@@ -167,18 +167,18 @@ def test_a_database_without_indexes_and_with_them(settings: Any, database: Any) 
     states = [finding.state for finding in look_at_database(made)]
     assert states == [State.GOOD, State.WARNING, State.GOOD]
     opened = connect(database.url, database.name)
-    for store in (
-        ModelStore(opened),
-        VersionStore(opened),
-        PredictionStore(opened, timedelta(days=1)),
-        CopyStore(opened),
-    ):
-        store.create_indexes()
-    assert {finding.state for finding in look_at_database(made)} == {State.GOOD}
-    opened["versions"].drop_index("slot_1")
-    found = [finding for finding in look_at_database(made) if finding.state is State.WARNING]
-    assert [finding.detail for finding in found] == ["It lacks indexes: versions by slot."]
-    opened.client.close()
+    with opened.client:
+        for store in (
+            ModelStore(opened),
+            VersionStore(opened),
+            PredictionStore(opened, timedelta(days=1)),
+            CopyStore(opened),
+        ):
+            store.create_indexes()
+        assert {finding.state for finding in look_at_database(made)} == {State.GOOD}
+        opened["versions"].drop_index("slot_1")
+        found = [finding for finding in look_at_database(made) if finding.state is State.WARNING]
+        assert [finding.detail for finding in found] == ["It lacks indexes: versions by slot."]
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(-3, State.WARNING), (30, State.BAD)])
@@ -271,7 +271,7 @@ def examine(hub: Any, folder: Path) -> tuple[int, dict[str, Finding]]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=150,
         check=False,
     )
     assert ended.stderr == ""
@@ -279,9 +279,14 @@ def examine(hub: Any, folder: Path) -> tuple[int, dict[str, Finding]]:
 
 
 def test_a_hub_that_is_well_and_then_is_not(hub: Any, published: str, tmp_path: Path) -> None:
-    code, found = examine(hub, tmp_path)
+    deadline = time.monotonic() + 60
+    while True:
+        code, found = examine(hub, tmp_path)
+        if code == 0:
+            break
+        # On a busy machine a part may take longer to answer than the doctor waits.
+        assert time.monotonic() < deadline, found
     assert [finding for finding in found.values() if finding.state is State.BAD] == []
-    assert code == 0
     assert "is well, and has" in found["backend sklearn"].detail
     for name in ("server", "jobs"):
         hub.parts[name].stop()

@@ -30,7 +30,7 @@ def up(instance: Instance, port: int, **variables: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=300,
     )
 
 
@@ -84,6 +84,6 @@ def test_a_start_that_is_interrupted_leaves_nothing(instance: Instance, number: 
         assert processes.find_watcher(instance.folder) is not None
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=60)
+            process.communicate(timeout=150)
     assert process.returncode not in (0, None)
     assert processes.find(instance.folder) == []

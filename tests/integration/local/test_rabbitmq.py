@@ -22,7 +22,7 @@ def test_a_message_in_a_durable_queue_survives_a_restart(broker: Any) -> None:
     broker.start()
     with kombu.Connection(broker.url) as connection:
         queue = connection.SimpleQueue("test-restart", queue_opts={"durable": True})
-        message = queue.get(timeout=10)
+        message = queue.get(timeout=60)
         message.ack()
         queue.close()
         queue.queue(connection.default_channel).delete()

@@ -79,15 +79,15 @@ def start(instance: Instance) -> Iterator[Start]:
     yield start
     processes.stop(instance.folder, patience=20)
     for process in started:
-        process.wait(10)
+        process.wait(60)
 
 
-def program(name: str, script: str, *arguments: str, tier: int = 0, patience: float = 5.0) -> Program:
+def program(name: str, script: str, *arguments: str, tier: int = 0, patience: float = 60.0) -> Program:
     command = (sys.executable, "-c", script, *arguments)
     return Program(name=name, arguments=command, tier=tier, patience=patience)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
@@ -157,7 +157,7 @@ def test_programs_stop_in_the_order_of_their_tiers(instance: Instance, start: St
     process = start(*(program(name, LEAVER, order, name, tier=tier) for name, tier in tiers.items()))
     wait_for(lambda: all("here" in log(instance, name) for name in tiers))
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert Path(order).read_text().split() == ["api", "worker", "broker"]
     assert processes.find(instance.folder) == []
 
@@ -166,7 +166,7 @@ def test_a_program_that_does_not_want_to_end_is_killed(instance: Instance, start
     process = start(program("stubborn", STUBBORN, patience=0.5))
     wait_for(lambda: "here" in log(instance, "stubborn"))
     process.terminate()
-    process.wait(20)
+    process.wait(60)
     assert processes.find(instance.folder) == []
 
 
@@ -183,7 +183,8 @@ def test_programs_left_by_a_killed_watcher_are_found_and_ended(instance: Instanc
 
 
 @pytest.fixture
-def scaler(instance: Instance) -> Iterator[CircusScaler]:
+def scaler(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> Iterator[CircusScaler]:
+    monkeypatch.setattr("mlhub.scaling.circus._TIMEOUT", 60.0)
     scaler = CircusScaler(instance.socket_folder())
     yield scaler
     scaler.close()

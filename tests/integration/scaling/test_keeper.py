@@ -1,6 +1,7 @@
 """The keeper brings pools to the sizes that are wished for; the records are real, the processes are numbers."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -35,7 +36,9 @@ class Numbers:
 
 
 @pytest.fixture
-def records(database: Any) -> Iterator[Any]:
+def records(database: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    # The keeper that acts keeps its lease, however slow the machine is.
+    monkeypatch.setattr("mlhub.scaling.keeper._LEASE", timedelta(minutes=10))
     opened = connect(database.url, database.name)
     yield opened
     opened.client.close()

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import joblib
 import msgspec
-import numpy as np
 import pytest
 import requests
 import skops.io
@@ -24,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from mlhub.common import oip, tensor
 from mlhub.local.ports import free_ports
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 150.0
 """Seconds that what a test waits for may take, on a machine with other things to do."""
 
 
@@ -64,6 +63,8 @@ class ModelServer:
             return requests.get(f"{self.url}/v2/health/ready", timeout=PATIENCE).ok
         except requests.ConnectionError:
             return False
+
+    patience = PATIENCE
 
     def stop(self, seconds: float = PATIENCE) -> int:
         """End it in good order; return its exit status."""
@@ -120,14 +121,34 @@ class ModelServer:
         joblib.dump(estimator, place / "model.joblib")
 
 
-class Nap:
-    """Takes its time to be unpickled."""
+class Code:
+    """A function whose pickle is an expression, since the server does not know the modules of tests."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+        self.call = eval(expression)  # noqa: S307 (an expression of this module)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
 
     def __reduce__(self) -> Any:
-        return time.sleep, (self.seconds,)
+        return eval, (self._expression,)
+
+
+def waiting(gate: Path) -> str:
+    """Return the expression that waits until a file is there."""
+    there = f"__import__('os').path.exists({str(gate)!r})"
+    return f"[__import__('time').sleep(0.02) for _ in iter(lambda: {there}, True)]"
+
+
+class Gate:
+    """Is unpickled only when a file is there."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> Any:
+        return eval, (waiting(self._file),)
 
 
 class Models:
@@ -142,17 +163,17 @@ class Models:
             pixels[100:900], values[100:900]
         )
 
-    def slow_to_load(self, seconds: float) -> Any:
-        """Return a model that takes `seconds` to load."""
+    def slow_to_load(self, gate: Path) -> Any:
+        """Return a model that is loaded once a file is there."""
         estimator = StandardScaler().fit(self.rows)
-        estimator.nap_ = Nap(seconds)
+        estimator.gate_ = Gate(gate)
         return estimator
 
     @staticmethod
-    def slow_to_answer() -> Any:
-        """Return a model that sleeps for as many seconds as its input says."""
-        sleep = np.vectorize(time.sleep, otypes=[float])
-        return FunctionTransformer(sleep).fit([[0.0]])
+    def slow_to_answer(gate: Path) -> Any:
+        """Return a model that answers what is not zero once a file is there."""
+        answer = Code(f"lambda rows: (rows.any() and {waiting(gate)}, rows)[1]")
+        return FunctionTransformer(answer).fit([[0.0]])
 
 
 @pytest.fixture(scope="session")

@@ -28,14 +28,14 @@ def test_it_ends_at_once_though_clients_keep_their_connections(start: Any, train
         assert session.get(f"{server.url}/v2/models/digits", timeout=60).ok
         begun = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 25, "less than requests at hand have"
     with pytest.raises(requests.ConnectionError):
         server.get("/v2")
 
 
-def test_it_ends_only_after_the_requests_at_hand(start: Any, trained: Any) -> None:
+def test_it_ends_only_after_the_requests_at_hand(start: Any, trained: Any, tmp_path: Path) -> None:
     server = start("--allow-pickles")
-    server.save_pickle("naps/1", trained.slow_to_answer())
+    server.save_pickle("naps/1", trained.slow_to_answer(tmp_path / "gate"))
     server.infer("naps", np.zeros((1, 1)))
     given = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP64", "data": [3.0]}]}
     body = msgspec.json.encode(given)
@@ -44,7 +44,10 @@ def test_it_ends_only_after_the_requests_at_hand(start: Any, trained: Any) -> No
         connection.sendall(head.encode() + body)
         # What came before this call has reached the application when it is answered.
         server.get("/v2/health/ready")
-        assert server.stop() == 0
+        server.process.terminate()
+        server.wait_until(lambda: "Handling signal: term" in server.log, "the signal")
+        (tmp_path / "gate").touch()
+        assert server.process.wait(server.patience) == 0
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b'"transform"' in answer
@@ -64,7 +67,7 @@ def test_a_process_that_dies_is_replaced(start: Any, trained: Any) -> None:
 def test_several_processes_share_the_port(start: Any, trained: Any) -> None:
     server = start("--processes", "2")
     server.save("digits/1", trained.plain)
-    assert len(children(server.process.pid)) == 2
+    server.wait_until(lambda: len(children(server.process.pid)) == 2, "both processes")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: server.infer("digits", trained.rows), range(100)))
 

@@ -1,5 +1,6 @@
 """The stores on a real database: what is unique, what changes once only, what lists hold."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -195,10 +196,9 @@ def test_pages_hold_every_entry_once_also_when_times_are_equal(stores: Stores, s
 
 
 def test_a_database_that_is_away_is_said_to_be(database: Any) -> None:
-    from mlhub.local.ports import free_ports
-
-    port = free_ports(("nobody",), {})["nobody"]
-    gone = connect(f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=100", database.name)
-    with pytest.raises(UnavailableError):
-        check(gone)
-    gone.client.close()
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+        gone = connect(f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=100", database.name)
+        with gone.client, pytest.raises(UnavailableError):
+            check(gone)

@@ -7,10 +7,12 @@ values; another width ends the connection without an answer, as a graph that can
 import io
 import json
 import re
+import socket
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,6 +41,8 @@ class TFaaS:
         self.delay = 0.0
         """Seconds a prediction takes."""
         self.connections = 0
+        self.open: set[socket.socket] = set()
+        """Connections that there are."""
         self.calls: list[str] = []
         self.uploads: list[bytes] = []
         self.lock = threading.Lock()
@@ -60,6 +64,11 @@ class TFaaS:
     def stop(self) -> None:
         self._http.shutdown()
         self._thread.join()
+        with self.lock:
+            for connection in self.open:
+                # Those who wait for the next request on it are waiting for nothing.
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RD)
         self._http.socket.close()
         self._http.server_close()
 
@@ -74,12 +83,17 @@ def _handler(server: TFaaS) -> type[BaseHTTPRequestHandler]:
 class _Handler(BaseHTTPRequestHandler):
     tfaas: TFaaS
     protocol_version = "HTTP/1.1"
-    timeout = 2
 
     def setup(self) -> None:
         super().setup()
         with self.tfaas.lock:
             self.tfaas.connections += 1
+            self.tfaas.open.add(self.connection)
+
+    def finish(self) -> None:
+        with self.tfaas.lock:
+            self.tfaas.open.discard(self.connection)
+        super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (as http.server has it)
         pass

@@ -32,7 +32,7 @@ from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter, SharingAdapter
 from mlhub.workers.batch import run_batches
 
-PATIENCE = 60.0
+PATIENCE = 150.0
 """Seconds that what a test waits for may take, on a machine with other things to do."""
 PIXELS, DIGITS = load_digits(return_X_y=True)
 

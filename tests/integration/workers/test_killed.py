@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pymongo
@@ -26,6 +27,7 @@ from sklearn.naive_bayes import GaussianNB
 from skops.io import dumps
 
 from mlhub.local.ports import free_ports
+from tests.integration.conftest import files_below
 from tests.integration.tap import Tap
 
 PATIENCE = 150.0
@@ -66,11 +68,11 @@ class Gate:
                     gate.seen(body)
                 if gate.shut_for is not None and self.path.endswith(gate.shut_for):
                     gate.held.set()
-                    gate._open.wait(60)
+                    gate._open.wait(PATIENCE)
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in {"host", "connection"}}
                 try:
                     given = requests.request(
-                        self.command, target + self.path, data=body, headers=headers, timeout=60
+                        self.command, target + self.path, data=body, headers=headers, timeout=PATIENCE
                     )
                     self.send_response(given.status_code)
                     for name in ("Content-Type", "Inference-Header-Content-Length"):
@@ -185,7 +187,7 @@ class Scene(msgspec.Struct, frozen=True):
         keys = {document["bundle"]["copy"] for document in kept}
 
         def clean() -> bool:
-            stored = {path.name for path in self.store.rglob("*") if path.is_file()}
+            stored = {path.name for path in files_below(self.store)}
             unpacked = list(self.work.iterdir()) if self.work.exists() else []
             assert keys <= stored, "a record names a bundle that is not there"
             return stored == keys and not unpacked
@@ -227,10 +229,10 @@ def scene(
         "types": ["ScikitLearn"],
         "repository": str(folder / "models"),
     }
-    tap = Tap("127.0.0.1", int(database_server.url.rstrip("/").rpartition(":")[2]))
+    tap = Tap("127.0.0.1", urlsplit(database_server.url).port or 0)
     environment = {
         "MLHUB_BROKER_URL": broker.url,
-        "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{tap.port}/?directConnection=true",
+        "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{tap.port}/?directConnection=true&connectTimeoutMS=60000",
         "MLHUB_DATABASE": "validations",
         "MLHUB_BUNDLES": str(folder / "bundles"),
         "MLHUB_RUN_DIR": str(folder),

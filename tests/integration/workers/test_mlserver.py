@@ -27,7 +27,7 @@ from mlhub.local.ports import free_ports
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter
 
-PATIENCE = 60.0
+PATIENCE = 150.0
 """Seconds that what a test waits for may take, on a machine with other things to do."""
 ENVIRONMENT = Path(__file__).parents[3] / ".venv-mlserver"
 PIXELS, _ = load_digits(return_X_y=True)
@@ -299,7 +299,7 @@ class Hub:
             process.terminate()
         for process in self._processes:
             try:
-                process.wait(45)
+                process.wait(PATIENCE)
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)

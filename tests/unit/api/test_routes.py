@@ -25,7 +25,7 @@ class Lookup:
     def __call__(self, keys: Sequence[Key]) -> list[Route | MLHubError]:
         self.calls += 1
         self.entered.set()
-        self.gate.wait(10)
+        self.gate.wait(60)
         if self.error is not None:
             raise self.error
         return [self.found(*key) for key in keys]
@@ -66,7 +66,7 @@ def test_a_look_that_began_before_a_change_is_not_remembered() -> None:
         lookup.gate.clear()
         cache = RouteCache(lookup, ttl=60)
         begun = asyncio.ensure_future(cache.get("m", "1"))
-        assert await asyncio.to_thread(lookup.entered.wait, 10)
+        assert await asyncio.to_thread(lookup.entered.wait, 60)
         cache.drop("m")
         lookup.gate.set()
         old = await begun

@@ -110,7 +110,7 @@ def client(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client of that server, which repeats without long pauses."""
     monkeypatch.setattr("mlhub.client.transport._PAUSE", 0.001)
     monkeypatch.setattr("mlhub.client.bundle._PAUSES", (0.001, 0.001))
-    with Client(script.url, timeout=5) as client:
+    with Client(script.url, timeout=60) as client:
         yield client
 
 
