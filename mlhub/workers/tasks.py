@@ -1,13 +1,16 @@
 """The tasks: each decodes its argument and makes one call."""
 
-from typing import Any
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
 
 from celery import Celery
 from celery.exceptions import Reject
 
 from mlhub.common import logs, topology
 from mlhub.common.batch import ENCODER, REQUEST, Probe
-from mlhub.common.errors import BackendError
+from mlhub.common.errors import BackendError, UnavailableError
 from mlhub.common.logs import NOBODY, REQUEST_ID
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.batch import run_batches
@@ -15,6 +18,8 @@ from mlhub.workers.bulk import BulkJob
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.removal import RemovalJob
 from mlhub.workers.validation.job import ValidationJob
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> None:
@@ -65,7 +70,22 @@ def register_jobs(
     def remove(deployment: str) -> None:
         removal.run(deployment)
 
-    app.task(predict, name=topology.JOB_PREDICT, bind=True, shared=False, ignore_result=True)
-    app.task(predict_bulk, name=topology.JOB_BULK, shared=False, ignore_result=True)
-    app.task(validate, name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
-    app.task(remove, name=topology.JOB_REMOVE, shared=False, ignore_result=True)
+    app.task(_put_off(predict), name=topology.JOB_PREDICT, bind=True, shared=False, ignore_result=True)
+    app.task(_put_off(predict_bulk), name=topology.JOB_BULK, shared=False, ignore_result=True)
+    app.task(_put_off(validate), name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
+    app.task(_put_off(remove), name=topology.JOB_REMOVE, shared=False, ignore_result=True)
+
+
+def _put_off(work: Callable[..., None]) -> Callable[..., None]:
+    """Have work wait while the database is away: its record is still due, and the sweeper sends it again."""
+
+    @wraps(work)
+    def attempt(*arguments: Any) -> None:
+        try:
+            work(*arguments)
+        except UnavailableError as error:
+            record = arguments[-1]
+            named = record if isinstance(record, str) else f"{len(record)} groups of predictions"
+            _LOG.warning("%s of %s is put off: %s", work.__name__, named, error)
+
+    return attempt
