@@ -14,7 +14,7 @@ from mlhub.client.records import Prediction
 from mlhub.common.tensor import Array
 
 if TYPE_CHECKING:
-    from mlhub.client.client import Client
+    from mlhub.client.predictions import Predictions
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5
@@ -26,7 +26,7 @@ _WAIT: Final = 30.0
 class Job:
     """A submitted prediction; it goes on at the hub whether or not this object is kept."""
 
-    def __init__(self, client: "Client", identity: str) -> None:
+    def __init__(self, client: "Predictions", identity: str) -> None:
         self._client = client
         self.id = identity
         """Under which any client finds it again: `Client.job(id)`."""

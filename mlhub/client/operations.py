@@ -1,10 +1,15 @@
-"""The operations calls of a hub as methods: backends, queues, workers."""
+"""The operations calls of a hub as methods: how it is, its backends, queues, workers and pools."""
 
 from typing import Final
 from urllib.parse import quote
 
-from mlhub.client.records import read
-from mlhub.client.transport import Repeat, Transport
+import msgspec
+
+from mlhub.client.address import workers_path
+from mlhub.client.calls import JSON, Calls
+from mlhub.client.errors import HubError
+from mlhub.client.records import Pools, Status, read
+from mlhub.client.transport import Repeat
 from mlhub.common.deadletter import DeadLetter, Retried
 from mlhub.common.operations import BackendState, Purged, QueueState, WorkerState
 
@@ -12,10 +17,20 @@ _DEAD: Final = "mlhub.dead"
 """The queue of dead letters."""
 
 
-class Operations:
+class Operations(Calls):
     """What operators ask of a hub; the client is one."""
 
-    _http: Transport
+    def status(self) -> Status:
+        """Return how the hub and its parts are."""
+        return read(self._http.call("GET", "/status", repeat=Repeat.SAFE), Status)
+
+    def ready(self) -> bool:
+        """Tell whether the hub can answer predictions now; one that cannot be reached cannot."""
+        try:
+            self._http.call("GET", "/health/ready", repeat=Repeat.NEVER)
+        except HubError:
+            return False
+        return True
 
     def backends(self) -> list[BackendState]:
         """Return the backends with their pools and queues."""
@@ -43,3 +58,18 @@ class Operations:
     def workers(self) -> list[WorkerState]:
         """Return the worker processes that live."""
         return read(self._http.call("GET", "/workers", repeat=Repeat.SAFE), list[WorkerState])
+
+    def pools(self, backend: str) -> Pools:
+        """Return how many processes the pools of a backend have and should have."""
+        return read(self._http.call("GET", workers_path(backend), repeat=Repeat.SAFE), Pools)
+
+    def scale(self, backend: str, **sizes: int) -> Pools:
+        """Have pools of a backend brought to a size, and return them as they are now.
+
+        Args:
+            backend: its name.
+            sizes: processes of `predict`, `jobs` and `servers`; those not given stay as they are.
+        """
+        body = msgspec.json.encode(sizes)
+        response = self._http.call("PUT", workers_path(backend), data=body, headers=JSON, repeat=Repeat.SAFE)
+        return read(response, Pools)

@@ -47,7 +47,7 @@ def test_an_entry_is_created_read_changed_and_deleted(client: Client, name: str)
 
 
 def test_listing_follows_the_pages_to_the_end(client: Client, name: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr("mlhub.client.client._PAGE", 2)
+    monkeypatch.setattr("mlhub.client.calls._PAGE", 2)
     names = [f"{name}-{number}" for number in range(5)]
     for one in names:
         client.create(one, "ScikitLearn", tags=[name])
