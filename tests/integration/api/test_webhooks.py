@@ -1,9 +1,11 @@
 """Webhooks of a whole hub: called at the end, signed, again until it works, and seen in the prediction."""
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import requests
 
@@ -76,6 +78,25 @@ def test_a_webhook_may_come_in_a_header_and_with_open_inference(
     assert answer.status_code == 202, answer.text
     (call,) = receiver.wait_for(1)
     assert msgspec.json.decode(call.body)["output"][0]["data"] == [digits.expected[1]]
+
+
+def test_a_webhook_tells_of_the_end_of_a_file(
+    hub: Any, digits: Any, published: str, receiver: Receiver
+) -> None:
+    rows = io.BytesIO()
+    np.save(rows, np.resize(digits.rows, (3000, 64)))
+    parameters = {"bulk": "true", "webhook": f"{receiver.url}/file"}
+    headers = ASYNC | {"Content-Type": "application/x-npy"}
+    accepted = hub.call("POST", PREDICT, data=rows.getvalue(), headers=headers, params=parameters)
+    assert accepted.status_code == 202, accepted.text
+    (call,) = receiver.wait_for(1)
+    assert verify_webhook(WEBHOOK_SECRET, call.headers, call.body).id == accepted.json()["id"]
+    brought = msgspec.json.decode(call.body)
+    assert (brought["status"], brought["progress"]) == ("succeeded", {"done": 3000, "total": 3000})
+    output = hub.call("GET", brought["urls"]["output"])
+    assert np.load(io.BytesIO(output.content)).tolist() == np.resize(digits.expected, 3000).tolist()
+    (delivery,) = delivered(hub, accepted.headers["Location"], 1)
+    assert (delivery["status"], delivery["error"]) == (204, None)
 
 
 def test_a_webhook_is_called_again_until_it_works(

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import numpy as np
 import pymongo
 import pytest
 import requests
@@ -205,6 +206,13 @@ def bundle(version: str) -> bytes:
     return packed(files)
 
 
+def npy(count: int) -> bytes:
+    """Make a file of the rows 0, 1, 2 and so on, of one number each."""
+    target = io.BytesIO()
+    np.save(target, np.arange(float(count))[:, None])
+    return target.getvalue()
+
+
 def packed(files: dict[str, bytes]) -> bytes:
     """Make a tar of files by name."""
     target = io.BytesIO()
@@ -355,6 +363,25 @@ def test_an_api_killed_in_the_middle_of_an_upload_leaves_nothing(scene: Scene) -
     scene.ends_ready("half")
 
 
+def test_an_api_killed_within_a_file_of_rows_has_accepted_nothing_and_leaves_nothing(scene: Scene) -> None:
+    api = scene.hub.parts["api"]
+    host, port = scene.hub.url.removeprefix("http://").split(":")
+    rows = npy(600_000)
+    before = scene.hub.call("GET", "/predictions?limit=1").json()
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        head = (
+            "POST /model/mirror/predict?bulk=true HTTP/1.1\r\nHost: hub\r\nPrefer: respond-async\r\n"
+            f"Content-Type: application/x-npy\r\nContent-Length: {len(rows)}\r\n\r\n"
+        )
+        client.sendall(head.encode() + rows[:-1000])
+        scene.wait(lambda: any(scene.store.glob("tmp/*")), "the file's beginning on the disk")
+        api.stop(signal.SIGKILL)
+    api.start()
+    scene.hub.wait_until_ready()
+    scene.nothing_is_left_over()
+    assert scene.hub.call("GET", "/predictions?limit=1").json() == before
+
+
 def test_a_worker_killed_in_the_middle_of_a_group_leaves_it_to_the_next(scene: Scene) -> None:
     worker = scene.hub.parts["jobs"]
     values = [float(number) for number in range(40)]
@@ -419,3 +446,20 @@ def test_a_row_that_kills_its_workers_fails_alone_in_the_end(scene: Scene) -> No
     assert scene.hub.call("POST", retry).status_code == 404
     assert scene.hub.call("POST", "/queues/mlhub.dead/retry").json()["predictions"] == 0
     assert scene.hub.call("DELETE", "/queues/mlhub.dead/messages").status_code == 200
+
+
+def test_an_api_killed_once_it_has_accepted_a_file_of_rows_costs_none_of_them(scene: Scene) -> None:
+    api = scene.hub.parts["api"]
+    headers = {"Prefer": "respond-async", "Content-Type": "application/x-npy"}
+    # Nothing of it is done before the API is gone.
+    scene.gate.shut("/infer")
+    accepted = scene.hub.call("POST", "/model/mirror/predict?bulk=true", data=npy(3000), headers=headers)
+    assert accepted.status_code == 202, accepted.text
+    api.stop(signal.SIGKILL)
+    scene.gate.open()
+    api.start()
+    scene.hub.wait_until_ready()
+    (done,) = scene.ended([accepted.headers["Location"]])
+    assert (done["status"], done["progress"]) == ("succeeded", {"done": 3000, "total": 3000})
+    output = scene.hub.call("GET", done["urls"]["output"])
+    assert np.load(io.BytesIO(output.content)) == pytest.approx(np.arange(3000.0))
