@@ -74,12 +74,13 @@ def playing(folder: Path, store: Path | None = None) -> Iterator[Scene]:
         database = stack.enter_context(running_database(folder / "database"))
         receiver = stack.enter_context(receiving())
         address = urlsplit(broker.url)
-        wires = (Wire(address.port or 0), Wire(urlsplit(database.url).port or 0))
+        kept = urlsplit(database.url)
+        wires = (Wire(address.port or 0), Wire(kept.port or 0))
         for wire in wires:
             stack.callback(wire.stop)
         urls = {
             "MLHUB_BROKER_URL": broker.url.replace(f":{address.port}/", f":{wires[0].port}/"),
-            "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{wires[1].port}/?connectTimeoutMS=60000",
+            "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{wires[1].port}/?{kept.query}",
         }
         hub = _hub(folder / "hub", urls, store or folder / "hub" / "bundles")
         for part in hub.parts.values():

@@ -237,10 +237,11 @@ def scene(
         "types": ["ScikitLearn"],
         "repository": str(folder / "models"),
     }
-    tap = Tap("127.0.0.1", urlsplit(database_server.url).port or 0)
+    database = urlsplit(database_server.url)
+    tap = Tap("127.0.0.1", database.port or 0)
     environment = {
         "MLHUB_BROKER_URL": broker.url,
-        "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{tap.port}/?directConnection=true&connectTimeoutMS=60000",
+        "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{tap.port}/?directConnection=true&{database.query}",
         "MLHUB_DATABASE": "validations",
         "MLHUB_BUNDLES": str(folder / "bundles"),
         "MLHUB_RUN_DIR": str(folder),
