@@ -51,7 +51,7 @@ $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing MLHub and what its tests need into $(VENV)"
-	@$(PIP) '.[local,all,s3,bench,flower,dev]'
+	@$(PIP) '.[local,all,s3,bench,flower,traces,dev]'
 	@touch $@ $(VENV)/.local
 
 # What the hub is tested with (MLServer) and compared with, each in an environment of its own, since their requirements clash.

@@ -57,6 +57,11 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text(errors="replace")
+
+    @property
     def pid(self) -> int:
         """Its process."""
         assert self._process is not None

@@ -12,14 +12,20 @@ from mlhub.api.bodies import BodyWatch
 from mlhub.api.composition.addresses import addresses
 from mlhub.api.composition.services import Services
 from mlhub.api.composition.stores import Stores
-from mlhub.api.express import Express
+from mlhub.api.express import ROUTE, Express
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.operations.service import OperationsService
 from mlhub.common.settings import Settings
+from mlhub.common.tracedapp import RouteNote, TracedApp
+from mlhub.common.tracing import Tracing, create_tracing
 from mlhub.storage.indexes import IndexKeeper
 
 _THREADS: Final = 16
 """Calls of services at once; each waits for the database or a disk most of its time."""
+
+
+_UNTRACED: Final = ("/health/", "/v2/health/", "/metrics", "/monitor", "/pages/")
+"""Addresses that are asked again and again, by those who watch."""
 
 
 class Attendant(Protocol):
@@ -59,16 +65,25 @@ class Lifespan:
         await asyncio.to_thread(self._operations.close)
 
 
-def create_app(settings: Settings) -> Express:
+def create_app(settings: Settings) -> Express | TracedApp:
     """Build the ASGI application of one API process."""
+    tracing = create_tracing("mlhub-api")
+    app = _create(settings, tracing)
+    if tracing is None:
+        return app
+    return TracedApp(app, tracing, lambda path: not path.startswith(_UNTRACED), ROUTE)
+
+
+def _create(settings: Settings, tracing: Tracing | None) -> Express:
     stores = Stores(settings)
-    services = Services(stores, settings)
+    services = Services(stores, settings, tracing)
     request_id = RequestId()
     token = None if settings.token is None else BearerToken(settings.token)
     middleware: list[Any] = [
         request_id,
         services.metering,
         *([token] if token else []),
+        *([RouteNote()] if tracing else []),
         Lifespan(
             (services.gateway, services.beat, services.monitor), stores.index_keeper(), services.operations
         ),

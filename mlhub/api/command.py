@@ -17,7 +17,7 @@ def api(
 ) -> None:
     """Run the REST API; settings come from MLHUB_* variables."""
     # The application takes its time to import; `mlhub --help` should not wait for it.
-    from mlhub.common import logs  # noqa: PLC0415
+    from mlhub.common import logs, tracing  # noqa: PLC0415
     from mlhub.common.asgi import AsgiServer  # noqa: PLC0415
 
     given = {"host": host, "port": port, "api_processes": processes}
@@ -25,6 +25,7 @@ def api(
         update={name: value for name, value in given.items() if value is not None}
     )
     check_exposure(settings)
+    tracing.check()
     logs.configure(settings.log_format, settings.log_level)
     server = AsgiServer(
         "mlhub-api",

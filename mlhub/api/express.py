@@ -44,6 +44,8 @@ _INDIFFERENT: Final = frozenset(
         b"origin",
         b"pragma",
         b"referer",
+        b"traceparent",
+        b"tracestate",
         b"forwarded",
         b"x-forwarded-for",
         b"x-forwarded-host",

@@ -26,6 +26,8 @@ class BatchRequest(msgspec.Struct, frozen=True, array_like=True):
     """Names of the outputs to return; empty means the model's default."""
     requests: str = ""
     """Ids of the requests, in order, as `logs.joined` writes them."""
+    trace: str = ""
+    """The span of the message, as `mlhub.common.tracing` has them; empty without traces."""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):

@@ -180,6 +180,8 @@ class Bulk(msgspec.Struct, frozen=True, kw_only=True):
     """Counts the changes."""
     request: str = "-"
     """Id of the request that ordered it."""
+    trace: str = ""
+    """That request's span; empty without traces."""
 
     @property
     def is_done(self) -> bool:

@@ -125,6 +125,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who ordered it, as far as the hub knows; work of several is served in turn."""
     request: str = "-"
     """Id of the request that ordered it."""
+    trace: str = ""
+    """That request's span; empty without traces."""
 
     @property
     def lane(self) -> str:

@@ -98,6 +98,15 @@ def backend_queues(backend: str) -> tuple[Queue, ...]:
     return predict_queue(backend), jobs_queue(backend)
 
 
+def traced(queue: str, operation: str) -> dict[str, str]:
+    """Return the attributes of a span about a message, as OpenTelemetry's conventions name them."""
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.destination.name": queue,
+        "messaging.operation.type": operation,
+    }
+
+
 def task_headers(identity: str, task: str, expires_in: float | None) -> dict[str, Any]:
     """Return the headers of a task message: Celery's protocol 2, as `app.amqp.as_task_v2` makes them.
 

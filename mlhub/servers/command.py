@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -132,13 +134,14 @@ def serve(  # noqa: PLR0913 - the command's options
     curl http://127.0.0.1:8192/v2/models/<model>
     """
     # What serves takes its time to import; `mlhub --help` should not wait for it.
-    from mlhub.common import logs  # noqa: PLC0415
+    from mlhub.common import logs, tracing  # noqa: PLC0415
     from mlhub.common.asgi import AsgiServer  # noqa: PLC0415
     from mlhub.common.settings import SERVER_PORTS, load_settings  # noqa: PLC0415
     from mlhub.servers.frameworks import check_framework  # noqa: PLC0415
     from mlhub.servers.options import RuntimeOptions, ServerOptions  # noqa: PLC0415
 
     check_framework(framework)
+    tracing.check()
     settings = load_settings()
     if allow_pickles is None:
         allow_pickles = settings.allow_pickles
@@ -157,10 +160,17 @@ def serve(  # noqa: PLR0913 - the command's options
             device=device,
         ),
         max_body_bytes=max_body_bytes,
+        shared=Path(tempfile.mkdtemp(prefix="mlhub-serve-")) if processes > 1 else None,
     )
     name = f"mlhub-serve-{framework}"
     port = SERVER_PORTS[framework] if port is None else port
-    AsgiServer(name, lambda: _create(options), host=host, port=port, processes=processes).run()
+    watching = os.getpid()
+    try:
+        AsgiServer(name, lambda: _create(options), host=host, port=port, processes=processes).run()
+    finally:
+        # Processes that serve come by here, too.
+        if options.shared is not None and os.getpid() == watching:
+            shutil.rmtree(options.shared, ignore_errors=True)
 
 
 def _create(options: "ServerOptions") -> Any:

@@ -30,3 +30,5 @@ class ServerOptions(msgspec.Struct, frozen=True):
     runtime: RuntimeOptions
     max_body_bytes: int
     """Bytes an inference request may have."""
+    shared: Path | None = None
+    """Folder in which several processes of the server tell each other of their numbers."""

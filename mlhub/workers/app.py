@@ -13,6 +13,7 @@ from mlhub.common import metrics, topology
 from mlhub.common.errors import UnavailableError
 from mlhub.common.settings import Settings, SettingsError
 from mlhub.common.tally import Tally
+from mlhub.common.tracing import Tracing, create_tracing
 from mlhub.common.webhook import secrets_of
 from mlhub.storage.bulks import BulkStore
 from mlhub.storage.bulkshelf import BulkShelf
@@ -50,6 +51,7 @@ from mlhub.workers.reconciler import Reconciler
 from mlhub.workers.records import Records
 from mlhub.workers.removal import RemovalJob
 from mlhub.workers.sweeper import Publish, Sweeper
+from mlhub.workers.traced import TracedAdapter, traced
 from mlhub.workers.validation.job import BundleRules, ValidationJob
 from mlhub.workers.webhook.call import Caller
 from mlhub.workers.webhook.deliverer import Deliverer
@@ -73,7 +75,14 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
             f"There is no backend {backend!r}; configured are: {known}.", code="unknown_backend"
         )
     tally = Tally()
-    adapter = MeasuredAdapter(create_adapter(settings.backends[backend]), backend, tally)
+    tracing = create_tracing(f"mlhub-{kind}")
+    adapter = create_adapter(settings.backends[backend])
+    if tracing is None:
+        adapter = MeasuredAdapter(adapter, backend, tally)
+    else:
+        adapter = TracedAdapter(adapter, backend, tally, tracing)
+        # A weak reference would let it go at once.
+        worker_shutdown.connect(lambda **_: tracing.close(), weak=False)
     queue = topology.predict_queue(backend) if kind == "predict" else topology.jobs_queue(backend)
     # Encrypted connections may not be written by one thread while another reads: they go Celery's own way.
     is_plain = settings.broker_url.startswith("amqp://")
@@ -89,14 +98,22 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
     )
     app.steps["consumer"].add(pulse.beating(kind, backend, tally))
     if kind == "predict":
-        tasks.register_predict(app, adapter, **({"Strategy": strategy.NAME} if is_plain else {}))
+        wrap = None if tracing is None else partial(traced, tracing=tracing, backend=backend)
+        tasks.register_predict(app, adapter, wrap, **({"Strategy": strategy.NAME} if is_plain else {}))
     else:
         app.steps["consumer"].add(DeadLetters)
-        _add_jobs(app, settings, backend, adapter, tally)
+        _add_jobs(app, settings, backend, adapter, tally, tracing)
     return app
 
 
-def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAdapter, tally: Tally) -> None:
+def _add_jobs(
+    app: Celery,
+    settings: Settings,
+    backend: str,
+    adapter: BackendAdapter,
+    tally: Tally,
+    tracing: Tracing | None,
+) -> None:
     pickles = settings.backends[backend].allow_pickles
     database = connect(settings.mongodb_url, settings.database)
     keep = timedelta(seconds=settings.prediction_ttl)
@@ -131,7 +148,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
     bulk_shelf = BulkShelf(bulks, shelf, bundles)
     publish, waiting = _publisher(app), QueueLength(app)
     send_turn = partial(publish, topology.JOB_BULK)
-    bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn)
+    bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn, tracing)
     tasks.register_jobs(
         app,
         PredictionJob(
@@ -141,6 +158,7 @@ def _add_jobs(app: Celery, settings: Settings, backend: str, adapter: BackendAda
             policy,
             settings.max_prediction_bytes,
             settings.backends[backend].batch_rows,
+            tracing,
         ),
         bulk_job,
         ValidationJob(records, models, adapter, claims, rules),

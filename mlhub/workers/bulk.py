@@ -5,11 +5,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from mlhub.common import logs
+from mlhub.common import logs, topology
 from mlhub.common.bulk import Bulk, Chunk, Part, new_turn, read_turn
 from mlhub.common.bulkrows import RowError
 from mlhub.common.errors import MLHubError
 from mlhub.common.prediction import PredictionStatus
+from mlhub.common.tracing import Kind, Tracing, spanning
 from mlhub.storage.bulks import BulkStore
 from mlhub.storage.bulkshelf import BulkShelf, read
 from mlhub.storage.database import now
@@ -39,6 +40,7 @@ class BulkJob:
         adapter: BackendAdapter,
         policy: AttemptPolicy,
         send: Pass,
+        tracing: Tracing | None = None,
     ) -> None:
         self._bulks = bulks
         self._shelf = shelf
@@ -46,6 +48,7 @@ class BulkJob:
         self._runner = ChunkRunner(adapter)
         self._policy = policy
         self._send = send
+        self._tracing = tracing
 
     def run(self, turn: str) -> None:
         """Work off the chunk that is next in the bulk that a turn is of."""
@@ -59,7 +62,12 @@ class BulkJob:
             self.settle(identity)
             return
         bulk, chunk = taken
-        with logs.working_for([bulk.request]):
+        queue = topology.jobs_queue_name(bulk.backend)
+        known = topology.traced(queue, "process")
+        with (
+            logs.working_for([bulk.request]),
+            spanning(self._tracing, f"process {queue}", Kind.CONSUMER, known, [bulk.trace]),
+        ):
             self._work_off(bulk, chunk, name)
 
     def _work_off(self, bulk: Bulk, chunk: Chunk, turn: str) -> None:

@@ -4,15 +4,17 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Final
 
 import msgspec
 
-from mlhub.common import logs
+from mlhub.common import logs, topology
 from mlhub.common.errors import MLHubError, TooLargeError
 from mlhub.common.prediction import Prediction, PredictionStatus, group_of
 from mlhub.common.tensor import Tensor
+from mlhub.common.tracing import Attributes, Kind, Tracing, spanning
 from mlhub.storage.database import now
 from mlhub.storage.groups import Group
 from mlhub.storage.largetensors import LargeTensors
@@ -42,12 +44,14 @@ class PredictionJob:
         policy: AttemptPolicy,
         max_bytes: int,
         batch_rows: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._work = work
         self._tensors = tensors
         self._stacker = Stacker(adapter, batch_rows)
         self._policy = policy
         self._max_bytes = max_bytes
+        self._tracing = tracing
 
     def run(self, identities: str | Sequence[str], *, redelivered: bool = False) -> bool:
         """Work off the groups that a message names; one that was delivered before does not run twice.
@@ -65,7 +69,7 @@ class PredictionJob:
         if not claims:
             _LOG.info("%d groups of predictions are in other hands or have ended", len(names))
             return True
-        run = _Run(self._work, self._tensors, self._stacker, self._policy, self._max_bytes)
+        run = _Run(self._work, self._tensors, self._stacker, self._policy, self._max_bytes, self._tracing)
         holder = claims[0].group.holder
         held = [claim.group.id for claim in claims]
         with renewed(lambda: self._work.renew(held, holder, self._policy.lease), self._policy.lease):
@@ -80,8 +84,15 @@ class _Run:
     """What is done with the groups of one message."""
 
     def __init__(
-        self, work: WorkStore, tensors: LargeTensors, stacker: Stacker, policy: AttemptPolicy, max_bytes: int
+        self,
+        work: WorkStore,
+        tensors: LargeTensors,
+        stacker: Stacker,
+        policy: AttemptPolicy,
+        max_bytes: int,
+        tracing: Tracing | None,
     ) -> None:
+        self._tracing = tracing
         self._work = work
         self._tensors = tensors
         self._stacker = stacker
@@ -121,7 +132,7 @@ class _Run:
 
     def _predict(self, batch: Sequence[Prediction]) -> Sequence[Outcome]:
         try:
-            with logs.working_for(item.request for item in batch):
+            with logs.working_for(item.request for item in batch), self._spanning(batch):
                 return attempt(
                     lambda: self._stacker.predict([self._tensors.with_inputs(item) for item in batch])
                 )
@@ -132,6 +143,12 @@ class _Run:
             return [outcome for item in batch for outcome in self._predict([item])]
         except MLHubError as error:
             return [Outcome(error=error)] * len(batch)
+
+    def _spanning(self, batch: Sequence[Prediction]) -> AbstractContextManager[None]:
+        queue = topology.jobs_queue_name(batch[0].backend)
+        known: Attributes = {**topology.traced(queue, "process"), "mlhub.requests": len(batch)}
+        parents = [item.trace for item in batch]
+        return spanning(self._tracing, f"process {queue}", Kind.CONSUMER, known, parents)
 
     def _record(self, current: dict[str, Group | None], done: list[Prediction]) -> None:
         by_group: dict[str, list[Prediction]] = {}

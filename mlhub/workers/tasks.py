@@ -21,13 +21,19 @@ from mlhub.workers.validation.job import ValidationJob
 
 _LOG: Final = logging.getLogger(__name__)
 
+Predict = Callable[..., list[bytes]]
+"""Takes encoded `BatchRequest`s, and gives as many encoded `BatchReply`s."""
 
-def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> None:
+
+def register_predict(
+    app: Celery, adapter: BackendAdapter, wrap: Callable[[Predict], Predict] | None = None, **options: Any
+) -> None:
     """Add the tasks of a predict pool; their results go back through Celery's result backend.
 
     Args:
         app: Celery's application.
         adapter: what calls the model servers.
+        wrap: puts something around the task for batches.
         options: of the task for batches, as Celery knows them.
     """
 
@@ -46,7 +52,8 @@ def register_predict(app: Celery, adapter: BackendAdapter, **options: Any) -> No
             return ENCODER.encode(Probe(healthy=False, detail=error.detail))
         return ENCODER.encode(Probe(healthy=True))
 
-    app.task(predict, name=topology.PREDICT, shared=False, **options)
+    task = predict if wrap is None else wrap(predict)
+    app.task(task, name=topology.PREDICT, shared=False, **options)
     app.task(probe, name=topology.PROBE, shared=False)
 
 

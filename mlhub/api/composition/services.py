@@ -31,6 +31,7 @@ from mlhub.common.prediction import PredictionStatus
 from mlhub.common.sampling import create_sampler
 from mlhub.common.settings import Settings
 from mlhub.common.tally import Tally
+from mlhub.common.tracing import Tracing
 from mlhub.storage.bulkshelf import BulkShelf
 from mlhub.storage.database import check, version
 
@@ -41,13 +42,13 @@ _FAILED: Final = 10
 class Services:
     """All services of a process."""
 
-    def __init__(self, stores: Stores, settings: Settings) -> None:
+    def __init__(self, stores: Stores, settings: Settings, tracing: Tracing | None) -> None:
         """Build them; nothing is sent before they are started."""
         tally = Tally()
         self.registry = Registry()
         failures = Failures()
         self.metering = Metering(tally, failures)
-        self.gateway = Gateway(settings, self.registry, tally)
+        self.gateway = Gateway(settings, self.registry, tally, tracing)
         self.beat = Beat(tally, failures, self.gateway.beat)
 
         self.models = ModelService(stores.models, stores.versions, stores.catalogue, settings)

@@ -23,6 +23,7 @@ from mlhub.common.errors import BackendError, DeadlineError, MLHubError, Unavail
 from mlhub.common.logs import REQUEST_ID
 from mlhub.common.rows import Rows
 from mlhub.common.tally import Tally
+from mlhub.common.tracing import TRACEPARENT, Attributes, Kind, Span, Tracing
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _LEEWAY: Final = 1.0
 class Shipment:
     """The batches that went out in one message, and what is to be known until its reply comes."""
 
-    __slots__ = ("batches", "identity", "lane", "requests", "sent_at", "slots", "timer")
+    __slots__ = ("batches", "identity", "lane", "requests", "sent_at", "slots", "span", "timer")
 
     def __init__(self, lane: Lane, slots: Slots, batches: list[Batch], sent_at: float) -> None:
         self.identity = str(uuid4())
@@ -46,11 +47,24 @@ class Shipment:
         self.sent_at = sent_at
         """Time of the event loop."""
         self.timer: asyncio.TimerHandle | None = None
+        self.span: Span | None = None
+        """From here to its reply, where traces are wanted."""
 
     @property
     def deadline(self) -> float:
         """Time of the event loop after which nobody waits for any of it."""
         return max(waiter.deadline for batch in self.batches for waiter in batch.waiters)
+
+    def trace(self, tracing: Tracing, queue: str) -> str:
+        """Begin its span, which is linked to those of its requests."""
+        known: Attributes = {
+            **topology.traced(queue, "send"),
+            "messaging.message.id": self.identity,
+            "mlhub.requests": self.requests,
+        }
+        parents = [waiter.trace for batch in self.batches for waiter in batch.waiters]
+        self.span = tracing.begin(f"send {queue}", Kind.PRODUCER, parents, known)
+        return self.span.traceparent
 
     @property
     def named(self) -> dict[str, str]:
@@ -67,10 +81,12 @@ class Batcher:
         max_pending: int,
         send: Callable[[Message], None],
         tally: Tally,
+        tracing: Tracing | None = None,
     ) -> None:
         self._lanes = {name: Lane(limit, BatchMeter(tally, name)) for name, limit in limits.items()}
         self._max_pending = max_pending
         self._send_message = send
+        self._tracing = tracing
         self._shipments: dict[str, Shipment] = {}
         self._pending = 0
         self._up = False
@@ -90,7 +106,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         lane = self._lanes[target.backend]
-        lane.add(target, Waiter(rows, future, loop.time() + wait, REQUEST_ID.get()))
+        lane.add(target, Waiter(rows, future, loop.time() + wait, REQUEST_ID.get(), TRACEPARENT.get()))
         if not lane.scheduled:
             # Looked at once the loop has taken in all that came at the same time, so that it goes together.
             lane.scheduled = True
@@ -183,7 +199,8 @@ class Batcher:
         queue = topology.predict_queue_name(shipment.batches[0].group.target.backend)
         for batch in shipment.batches:
             shipment.lane.meter.sent(batch)
-        payloads = tuple([ENCODER.encode(batch.request()) for batch in shipment.batches])
+        trace = "" if self._tracing is None else shipment.trace(self._tracing, queue)
+        payloads = tuple([ENCODER.encode(batch.request(trace)) for batch in shipment.batches])
         self._send_message(Message(shipment.identity, topology.PREDICT, queue, payloads, expires_in))
 
     def _answer(self, shipment: Shipment, answers: Sequence[BatchReply]) -> None:
@@ -200,6 +217,8 @@ class Batcher:
         self._dispatch(shipment.lane)
 
     def _fail(self, shipment: Shipment, error: MLHubError) -> None:
+        if shipment.span is not None:
+            shipment.span.end(error.code)
         for batch in shipment.batches:
             for waiter in batch.waiters:
                 _fail_one(waiter, error)
@@ -215,6 +234,8 @@ class Batcher:
             shipment.slots.ended(shipment.requests)
         if shipment.timer is not None:
             shipment.timer.cancel()
+        if shipment.span is not None:
+            shipment.span.end()
 
 
 def _answers(reply: Reply) -> Sequence[BatchReply]:

@@ -18,6 +18,7 @@ from mlhub.common.errors import DeadlineError, UnavailableError
 from mlhub.common.rows import Rows
 from mlhub.common.settings import Settings
 from mlhub.common.tally import Tally
+from mlhub.common.tracing import Tracing
 
 
 class Listener(Protocol):
@@ -36,14 +37,16 @@ class Listener(Protocol):
 class Gateway:
     """Sends predictions, jobs and probes, and knows whether the broker is there."""
 
-    def __init__(self, settings: Settings, listener: Listener, tally: Tally) -> None:
+    def __init__(
+        self, settings: Settings, listener: Listener, tally: Tally, tracing: Tracing | None = None
+    ) -> None:
         queues = [queue for name in settings.backends for queue in topology.backend_queues(name)]
         limits = {
             name: Limits(backend.batch_rows, backend.batch_bytes, backend.slots, backend.slots_ahead)
             for name, backend in settings.backends.items()
         }
         self._link = BrokerLink(settings.broker_url, queues, self)
-        self._batcher = Batcher(limits, settings.max_pending, self._link.send, tally)
+        self._batcher = Batcher(limits, settings.max_pending, self._link.send, tally, tracing)
         self._calls: dict[str, Call[Any]] = {}
         self._listener = listener
         self._grace = settings.broker_grace

@@ -36,12 +36,16 @@ class Target(msgspec.Struct, frozen=True):
 class Waiter:
     """One request that waits for its answer."""
 
-    __slots__ = ("deadline", "future", "request", "rows", "size")
+    __slots__ = ("deadline", "future", "request", "rows", "size", "trace")
 
-    def __init__(self, rows: Rows, future: "asyncio.Future[Answer]", deadline: float, request: str) -> None:
+    def __init__(
+        self, rows: Rows, future: "asyncio.Future[Answer]", deadline: float, request: str, trace: str
+    ) -> None:
         self.rows = rows
         self.request = request
         """Its id."""
+        self.trace = trace
+        """Its span; empty without traces."""
         self.future = future
         self.deadline = deadline
         """Time of the event loop after which nobody wants the answer."""
@@ -68,8 +72,8 @@ class Batch:
         """Bytes of its tensors."""
         return sum(waiter.size for waiter in self.waiters)
 
-    def request(self) -> BatchRequest:
-        """Stack the inputs into the message for the predict pool."""
+    def request(self, trace: str = "") -> BatchRequest:
+        """Stack the inputs into the message for the predict pool, which has a span."""
         target = self.group.target
         inputs = tuple(
             tensor.encode(name, tensor.concatenate([waiter.rows.inputs[name] for waiter in self.waiters]))
@@ -77,7 +81,7 @@ class Batch:
         )
         sizes = tuple(waiter.rows.count for waiter in self.waiters)
         requests = logs.joined([waiter.request for waiter in self.waiters])
-        return BatchRequest(target.model, target.deployment, inputs, sizes, target.outputs, requests)
+        return BatchRequest(target.model, target.deployment, inputs, sizes, target.outputs, requests, trace)
 
 
 class Group:

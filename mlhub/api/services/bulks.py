@@ -15,6 +15,7 @@ from mlhub.common.errors import ConflictError, MLHubError, UnacceptableError
 from mlhub.common.logs import REQUEST_ID
 from mlhub.common.prediction import BulkProgress, Prediction, PredictionStatus
 from mlhub.common.signature import Signature
+from mlhub.common.tracing import TRACEPARENT
 from mlhub.common.webhook import Webhook
 from mlhub.storage.bulks import BulkStore
 from mlhub.storage.bulkshelf import BulkShelf
@@ -136,6 +137,7 @@ class BulkService:
             expires_at=created + self._keep,
             swept_at=created,
             request=REQUEST_ID.get(),
+            trace=TRACEPARENT.get(),
         )
         try:
             # First the work: a prediction that is kept is accepted, and must not be without it.
@@ -204,4 +206,5 @@ def _prediction(order: BulkOrder, bulk: Bulk, stored: StoredBundle) -> Predictio
         webhook=order.webhook,
         order_digest=None if order.key is None else digest,
         request=bulk.request,
+        trace=bulk.trace,
     )

@@ -15,6 +15,7 @@ from mlhub.common.logs import REQUEST_ID
 from mlhub.common.prediction import Prediction, PredictionStatus, group_of
 from mlhub.common.rows import Rows
 from mlhub.common.tensor import Tensor
+from mlhub.common.tracing import TRACEPARENT
 from mlhub.common.webhook import Webhook
 from mlhub.storage.database import now
 from mlhub.storage.largetensors import LargeTensors
@@ -89,6 +90,7 @@ class PredictionService:
             webhook=webhook,
             owner=owner,
             request=REQUEST_ID.get(),
+            trace=TRACEPARENT.get(),
         )
 
     def keep(self, predictions: Sequence[Prediction]) -> list[Prediction | MLHubError]:

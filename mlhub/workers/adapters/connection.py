@@ -26,6 +26,7 @@ from urllib3.response import HTTPResponse
 from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import BackendError, BackendTimeoutError
 from mlhub.common.settings import SettingsError
+from mlhub.common.tracing import HEADER, TRACEPARENT
 from mlhub.workers.adapters import credentials
 from mlhub.workers.adapters.credentials import Credentials
 
@@ -97,6 +98,8 @@ class Connections:
         """
         if self._credentials is not None:
             headers = {**headers, "Authorization": self._credentials.header()}
+        if parent := TRACEPARENT.get():
+            headers = {**headers, HEADER: parent}
         connection, prefix = self._connected(address)
         deadline = time.monotonic() + timeout
         connection.timeout = timeout

@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 import requests
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 
 def children(pid: int) -> list[int]:
@@ -70,6 +72,40 @@ def test_several_processes_share_the_port(start: Any, trained: Any) -> None:
     server.wait_until(lambda: len(children(server.process.pid)) == 2, "both processes")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: server.infer("digits", trained.rows), range(100)))
+
+
+def test_whichever_process_is_asked_tells_the_numbers_of_all(
+    start: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    server = start("--processes", "2")
+    server.save("digits/1", trained.plain)
+
+    def counts() -> dict[str, float]:
+        (family,) = [
+            family
+            for family in text_string_to_metric_families(server.get("/metrics").text)
+            if family.name == "mlhub_server_requests"
+        ] or [Metric("", "", "counter")]
+        return {item.labels["process"]: item.value for item in family.samples if item.name.endswith("_total")}
+
+    asked = 0
+
+    def each_was_asked() -> bool:
+        nonlocal asked
+        asked += 24
+        list(pool.map(lambda _: server.infer("digits", trained.rows), range(24)))
+        return len(counts()) == 2
+
+    with ThreadPoolExecutor(8) as pool:
+        server.wait_until(each_was_asked, "a request to each process")
+    server.wait_until(lambda: {sum(counts().values()) for _ in range(12)} == {asked}, "the same from each")
+
+    gone = children(server.process.pid)[0]
+    os.kill(gone, signal.SIGKILL)
+    server.wait_until(lambda: not any(f".{gone}@" in name for name in counts()), "the dead one's numbers go")
+    assert server.stop() == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_outside_its_folders(
