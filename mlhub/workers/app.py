@@ -43,7 +43,7 @@ from mlhub.workers.attempts import AttemptPolicy
 from mlhub.workers.bulk import BulkJob
 from mlhub.workers.bulksweeper import BulkSweeper
 from mlhub.workers.bundle.archive import UnpackLimits
-from mlhub.workers.consumer import DeadLetters, QueueConsumer
+from mlhub.workers.consumer import DeadLetters, PassingControl, QueueConsumer
 from mlhub.workers.dispatcher import Dispatcher
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.queuelength import QueueLength
@@ -96,6 +96,7 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         broker_transport_options={"confirm_publish": kind == "jobs"},
         worker_consumer=QueueConsumer,
     )
+    app.control_cls = PassingControl
     app.steps["consumer"].add(pulse.beating(kind, backend, tally))
     if kind == "predict":
         wrap = None if tracing is None else partial(traced, tracing=tracing, backend=backend)

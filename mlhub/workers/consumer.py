@@ -2,9 +2,13 @@
 
 from functools import partial
 from typing import Any, ClassVar, Final
+from uuid import uuid4
 
 from celery import bootsteps
+from celery.app.control import Control
 from celery.worker.consumer import Consumer
+from kombu.entity import Queue
+from kombu.pidbox import Mailbox
 
 from mlhub.common import topology
 
@@ -22,6 +26,25 @@ class DeadLetters(bootsteps.StartStopStep):
         """Declare it on the consumer's connection."""
         with parent.connection.channel() as channel:
             topology.DEAD(channel).declare()
+
+
+class PassingMailbox(Mailbox):
+    """A mailbox for remote control whose queue goes with its connection.
+
+    The queue is the connection's own. After a network was cut the broker may keep the old connection for
+    minutes, and a queue of the same name would be refused to the worker that is back: Celery ends it then.
+    """
+
+    def get_queue(self, hostname: str) -> Queue:
+        """Return a queue that there was none of before."""
+        queue: Queue = super().get_queue(f"{hostname}.{uuid4().hex[:12]}")  # type: ignore[no-untyped-call]
+        return queue
+
+
+class PassingControl(Control):
+    """Celery's remote control, with such mailboxes."""
+
+    Mailbox = PassingMailbox
 
 
 class QueueConsumer(Consumer):

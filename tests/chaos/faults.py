@@ -126,6 +126,16 @@ def _mend(scene: Scene) -> None:
         wire.mend()
 
 
+def _unplug(scene: Scene) -> None:
+    assert scene.host is not None
+    scene.host.unplug()
+
+
+def _plug(scene: Scene) -> None:
+    assert scene.host is not None
+    scene.host.plug()
+
+
 def _nothing(_: Scene) -> None:
     """Leave it to the hub."""
 
@@ -158,6 +168,12 @@ LONGER: Final = (
     Fault("network cut", _cut, _mend, 15.0, allowed=AWAY),
 )
 """What lasts longer than the hub's patience."""
+
+BETWEEN_HOSTS: Final = (
+    Fault("host unplugged", _unplug, _plug, 3.0, allowed=AWAY),
+    Fault("host unplugged for long", _unplug, _plug, 15.0, allowed=AWAY),
+)
+"""What happens to the link to another host."""
 
 
 class Round(msgspec.Struct, frozen=True):

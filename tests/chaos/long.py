@@ -9,12 +9,14 @@ import random
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.chaos.faults import FAULTS, LONGER, Fault, Round, full
+from tests.chaos.faults import BETWEEN_HOSTS, FAULTS, LONGER, Fault, Round, full
+from tests.chaos.host import Host, NoHostError, another_host
 from tests.chaos.judgement import begin, happen, judge
 from tests.chaos.scene import Scene, playing
 
@@ -49,6 +51,30 @@ def attempt(scene: Scene, fault: Fault, rounds: list[Round]) -> list[str]:
     except AssertionError as error:
         return [f"{fault.name}: {error}"]
     return []
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """Another host, where this process may make one."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(another_host())
+        except NoHostError as error:
+            pytest.skip(f"no network namespace may be made here: {error}")
+        yield made
+
+
+def test_a_link_between_hosts_that_is_unplugged_costs_nothing_that_was_accepted(
+    tmp_path: Path, host: Host
+) -> None:
+    rounds: list[Round] = []
+    with playing(tmp_path, host=host) as scene:
+        for fault in BETWEEN_HOSTS:
+            begin(scene)
+            happen(scene, fault, rounds)
+        told, amiss = judge(scene, rounds)
+    print("\n" + told)  # noqa: T201
+    assert not amiss
 
 
 @pytest.fixture

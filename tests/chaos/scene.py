@@ -12,6 +12,7 @@ import psutil
 import requests
 
 from mlhub.local.ports import free_ports
+from tests.chaos.host import Host
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load
 from tests.chaos.model import Truth
@@ -34,6 +35,8 @@ class Scene(msgspec.Struct, frozen=True):
     ledger: Ledger
     truth: Truth
     load: Load
+    host: Host | None = None
+    """Where broker and database are, if not here."""
 
     def process(self, name: str) -> psutil.Process:
         """Return the process of a part that does its work; of the API, one of those."""
@@ -60,12 +63,13 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def playing(folder: Path, store: Path | None = None) -> Iterator[Scene]:
+def playing(folder: Path, store: Path | None = None, host: Host | None = None) -> Iterator[Scene]:
     """Run a hub under load, with a broker and a database that nothing else uses.
 
     Args:
         folder: for all files.
         store: for bundles, if not there too.
+        host: from where broker and database are reached, if not here.
     """
     for name in ("broker", "database", "hub", "hub/models"):
         (folder / name).mkdir()
@@ -75,12 +79,14 @@ def playing(folder: Path, store: Path | None = None) -> Iterator[Scene]:
         receiver = stack.enter_context(receiving())
         address = urlsplit(broker.url)
         kept = urlsplit(database.url)
-        wires = (Wire(address.port or 0), Wire(kept.port or 0))
+        wires = tuple(
+            Wire(place.port or 0, None if host is None else host.listen()) for place in (address, kept)
+        )
         for wire in wires:
             stack.callback(wire.stop)
         urls = {
-            "MLHUB_BROKER_URL": broker.url.replace(f":{address.port}/", f":{wires[0].port}/"),
-            "MLHUB_MONGODB_URL": f"mongodb://127.0.0.1:{wires[1].port}/?{kept.query}",
+            "MLHUB_BROKER_URL": broker.url.replace(f"127.0.0.1:{address.port}/", f"{wires[0].address}/"),
+            "MLHUB_MONGODB_URL": f"mongodb://{wires[1].address}/?{kept.query}",
         }
         hub = _hub(folder / "hub", urls, store or folder / "hub" / "bundles")
         for part in hub.parts.values():
@@ -94,10 +100,12 @@ def playing(folder: Path, store: Path | None = None) -> Iterator[Scene]:
         load = Load(hub.url, truth, ledger, f"{receiver.url}/done")
         load.start()
         try:
-            yield Scene(hub, broker, database, wires, receiver, ledger, truth, load)
+            yield Scene(hub, broker, database, wires, receiver, ledger, truth, load, host)
         finally:
             # Whatever a test left as it was, all must go on for the clients to end.
             _restore(hub, broker, database, wires)
+            if host is not None:
+                host.plug()
             load.finish()
 
 

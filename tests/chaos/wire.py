@@ -12,12 +12,20 @@ _PIECE: Final = 256 * 1024
 class Wire:
     """Passes connections on to a server of this machine."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, server: socket.socket | None = None) -> None:
+        """Begin.
+
+        Args:
+            target: the server's port.
+            server: takes the connections; one of this host, unless given.
+        """
         self._target = target
         self._whole = threading.Event()
         self._whole.set()
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
+        self._server = server or socket.create_server(("127.0.0.1", 0))
+        host, port = self._server.getsockname()
+        self.address = f"{host}:{port}"
+        """Where it takes connections."""
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._ending = False
@@ -36,9 +44,9 @@ class Wire:
         """End it, with all connections."""
         self._ending = True
         self._whole.set()
-        # What waits for a connection notices a last one, and not that its socket is closed.
+        # Wakes the thread that accepts, which closing alone does not.
         with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+            self._server.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
         self._server.close()
         with self._lock:
@@ -51,10 +59,12 @@ class Wire:
 
     def _accept(self) -> None:
         while True:
-            client, _ = self._server.accept()
-            if self._ending:
-                client.close()
-                return
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                if self._ending:
+                    return
+                raise
             thread = threading.Thread(target=self._serve, args=(client,))
             self._threads.append(thread)
             thread.start()
