@@ -96,7 +96,7 @@ class Bench:
                 self.tell(f"{label}: starting")
                 try:
                     with contestant.running() as running:
-                        self._warm(running, points)
+                        self.warm(running, points)
                         for point in points:
                             self.tell(f"{label}: {point.name}")
                             self.measure(scenario, contestant.title, running, point, number + 1)
@@ -145,7 +145,8 @@ class Bench:
             if versions:
                 self.run.versions[contestant.title] = ", ".join(f"{k} {v}" for k, v in versions.items())
 
-    def _warm(self, running: Running, points: Sequence[Point]) -> None:
+    def warm(self, running: Running, points: Sequence[Point]) -> None:
+        """Load what was just started for a while, with the requests that will be measured."""
         clients: dict[str, int] = {}
         for point in points:
             clients[point.request] = max(point.clients, clients.get(point.request, 0))

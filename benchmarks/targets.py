@@ -1,13 +1,14 @@
 """What is to be reached, as ratios within one run, and whether it was."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from benchmarks.contestants import titles
 from benchmarks.results import Run, Summary
-from benchmarks.scenarios import digits, metadata, scaling, slow, steady
+from benchmarks.scenarios import digits, metadata, scaling, slow, steady, watching
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +186,13 @@ def _targets() -> Iterator[Target]:
         wanted=0.9,
         find=_slow,
     )
+    for what in (watching.KEPT, watching.KEPT_READ):
+        yield Target(
+            what=f"{what}, {watching.CLIENTS} clients",
+            unit="times",
+            wanted=0.97,
+            find=partial(Run.fact, scenario=watching.NAME, name=what),
+        )
     for point in (metadata.ENTRY, metadata.LIST):
         yield Target(what=f"{point}, 16 clients", unit="/s", wanted=2000.0, find=_rate(metadata.NAME, point))
     yield Target(

@@ -18,6 +18,7 @@ from benchmarks.scenarios import (
     slow,
     steady,
     tfaas,
+    watching,
 )
 
 
@@ -44,5 +45,6 @@ SCENARIOS: Final = (
     Scenario(inputs.NAME, inputs.TITLE, inputs.measure, varied="size"),
     Scenario(models.NAME, models.TITLE, models.measure, varied="models"),
     Scenario(steady.NAME, steady.TITLE, steady.measure, varied="after"),
+    Scenario(watching.NAME, watching.TITLE, watching.measure),
     Scenario(footprint.NAME, footprint.TITLE, footprint.measure, quick=True),
 )
