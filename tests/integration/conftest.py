@@ -133,7 +133,7 @@ class Hub:
     def create(self, name: str, **fields: Any) -> requests.Response:
         return self.call("POST", f"/model/{name}", json={"type": "ScikitLearn", **fields})
 
-    def upload(self, name: str, content: bytes, *, wait: int = 60, **parameters: str) -> requests.Response:
+    def upload(self, name: str, content: bytes, *, wait: int = 120, **parameters: str) -> requests.Response:
         headers = {"Content-Type": "application/octet-stream", "Prefer": f"wait={wait}"}
         return self.call("POST", f"/model/{name}/upload", data=content, headers=headers, params=parameters)
 

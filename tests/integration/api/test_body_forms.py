@@ -186,7 +186,7 @@ def test_every_form_can_be_answered_later(hub: Any, digits: Any, pictured: str) 
     accepted = [hub.call("POST", "/model/pictured/predict", **call) for call in calls]
     for answer in accepted:
         assert answer.status_code == 202, answer.text
-        done = hub.call("GET", answer.headers["Location"], headers={"Prefer": "wait=60"}).json()
+        done = hub.call("GET", answer.headers["Location"], headers={"Prefer": "wait=120"}).json()
         assert (done["status"], done["output"]) == ("succeeded", digits.expected[3])
         assert done["labels"] == LABELS[digits.expected[3]]
 

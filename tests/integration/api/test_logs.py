@@ -79,7 +79,7 @@ def telling(make_running_hub: Any, digits: Any) -> Iterator[Hub]:
             ),
         }.items():
             assert ask(hub, "POST", f"/model/{name}", json={"type": "ScikitLearn"}).status_code == 201
-            headers = {"Content-Type": "application/octet-stream", "Prefer": "wait=60"}
+            headers = {"Content-Type": "application/octet-stream", "Prefer": "wait=120"}
             answer = ask(hub, "POST", f"/model/{name}/upload", headers, data=content)
             assert answer.status_code == 201, answer.text
         yield hub

@@ -122,7 +122,7 @@ def test_purging_a_predict_queue_answers_those_who_wait(hub: Any, digits: Any, p
         with ThreadPoolExecutor(4) as pool:
             waiting = [
                 pool.submit(
-                    hub.call, "POST", "/model/digits/predict", json=body, headers={"Prefer": "wait=60"}
+                    hub.call, "POST", "/model/digits/predict", json=body, headers={"Prefer": "wait=120"}
                 )
                 for _ in range(4)
             ]

@@ -210,7 +210,7 @@ def test_a_batch_is_linked_to_each_of_its_requests(traced: Hub, collector: Colle
 
 def test_a_job_belongs_to_the_request_that_ordered_it(traced: Hub, collector: Collector, digits: Any) -> None:
     trace = f"{4711:032x}"
-    answer = predict(traced, digits, f"00-{trace}-{PARENT}-01", Prefer="respond-async, wait=60")
+    answer = predict(traced, digits, f"00-{trace}-{PARENT}-01", Prefer="respond-async, wait=120")
     assert answer.json()["status"] == "succeeded"
     spans = collector.of(trace, 5)
     request = one(spans, "mlhub-api", "POST /model/{name}/predict")

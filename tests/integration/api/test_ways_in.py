@@ -18,7 +18,7 @@ from skops.io import dumps
 from tests.integration.conftest import files_below
 
 RAW = {"Content-Type": "application/octet-stream"}
-WAIT = {"Prefer": "wait=60"}
+WAIT = {"Prefer": "wait=120"}
 
 
 def files(hub: Any) -> set[str]:

@@ -151,7 +151,7 @@ def test_a_slow_receiver_holds_up_neither_predictions_nor_others(
         places = [submit(hub, digits, url, row).headers["Location"] for row in range(20)]
         slow.wait_for(1)
         for place in places:
-            assert hub.call("GET", place, headers={"Prefer": "wait=60"}).json()["status"] == "succeeded"
+            assert hub.call("GET", place, headers={"Prefer": "wait=120"}).json()["status"] == "succeeded"
         submit(hub, digits, receiver.url)
         receiver.wait_for(1)
         for place in places:

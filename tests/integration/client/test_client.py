@@ -150,7 +150,7 @@ def test_several_rows_give_an_array_of_answers(
 
 
 def test_one_row_gives_one_answer(client: Client, published: str, digits: Any) -> None:
-    answer = client.predict(published, digits.rows[0], version="1", wait=60)
+    answer = client.predict(published, digits.rows[0], version="1", wait=120)
     assert answer.shape == ()
     assert int(answer) == digits.expected[0]
     assert client.ask(published, digits.rows[0]).version == "1"

@@ -291,7 +291,7 @@ class Hub:
         return requests.request(method, self.url + path, timeout=PATIENCE, **options)
 
     def upload(self, name: str, content: bytes) -> requests.Response:
-        headers = {"Content-Type": "application/gzip", "Prefer": "wait=60"}
+        headers = {"Content-Type": "application/gzip", "Prefer": "wait=120"}
         return self.call("POST", f"/model/{name}/upload", data=content, headers=headers)
 
     def stop(self) -> None:
