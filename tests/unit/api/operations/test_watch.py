@@ -38,6 +38,7 @@ def run(test: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], Non
 
 @run
 async def test_those_who_ask_at_once_share_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_FRESH", 600.0)
     thing = Thing()
     watched = Watch(thing.look, "The thing")
     assert await asyncio.gather(*(watched.get() for _ in range(5))) == [1] * 5
@@ -53,6 +54,8 @@ async def test_a_fair_look_is_given_at_once_while_a_new_one_is_under_way(
     watched = Watch(thing.look, "The thing")
     await watched.get()
     monkeypatch.setattr(watch, "_FRESH", -1.0)
+    monkeypatch.setattr(watch, "_FAIR", 600.0)
+    monkeypatch.setattr(watch, "_OLD", 600.0)
     thing.gate.clear()
     assert await watched.get() == 1, "nobody waits"
     thing.gate.set()
