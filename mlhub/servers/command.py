@@ -160,7 +160,7 @@ def serve(  # noqa: PLR0913 - the command's options
             device=device,
         ),
         max_body_bytes=max_body_bytes,
-        shared=Path(tempfile.mkdtemp(prefix="mlhub-serve-")) if processes > 1 else None,
+        shared=_shared_folder() if processes > 1 else None,
     )
     name = f"mlhub-serve-{framework}"
     port = SERVER_PORTS[framework] if port is None else port
@@ -171,6 +171,15 @@ def serve(  # noqa: PLR0913 - the command's options
         # Processes that serve come by here, too.
         if options.shared is not None and os.getpid() == watching:
             shutil.rmtree(options.shared, ignore_errors=True)
+
+
+def _shared_folder() -> Path | None:
+    """Make the folder in which processes tell each other of their numbers, where there is a place for it."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="mlhub-serve-"))
+    except OSError as error:
+        logging.getLogger(__name__).warning("/metrics tells of one process at a time: %s", error)
+        return None
 
 
 def _create(options: "ServerOptions") -> Any:

@@ -15,6 +15,8 @@ from mlhub.common import topology
 _FIRST: Final = 0.2
 _LONGEST: Final = 1.0
 """Seconds between attempts to connect."""
+_UNSAID: Final = "…"
+"""In place of a body."""
 
 
 class DeadLetters(bootsteps.StartStopStep):
@@ -60,6 +62,24 @@ class QueueConsumer(Consumer):
             conn.ensure_connection, interval_start=_FIRST, interval_step=_FIRST, interval_max=_LONGEST
         )
         return super().ensure_connected(conn)
+
+    # What Celery says of messages that it cannot use has their bodies in it, and so what clients sent: such
+    # messages come when newer parts of the hub speak to older ones.
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Reject what is no task."""
+        del body
+        super().on_unknown_message(_UNSAID, message)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
+        """Reject a task that this worker does not have."""
+        del body
+        super().on_unknown_task(_UNSAID, message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Any) -> None:
+        """Reject a task that is not as it should be."""
+        del body
+        super().on_invalid_task(_UNSAID, message, exc)
 
     class Blueprint(Consumer.Blueprint):
         """The steps, without that one, and without the heartbeat: the hub has its own."""
