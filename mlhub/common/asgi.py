@@ -24,6 +24,8 @@ _SILENT: Final = 60.0
 """Seconds a client may say nothing in the middle of a request."""
 _HEAD_BYTES: Final = 65536
 """Bytes that a request's line and headers may have."""
+_CONTINUE: Final = b"HTTP/1.1 100 "
+"""Begins what a client that waits for it is told before its answer."""
 _LOOK: Final = 50
 """Ticks of a tenth of a second between two looks for silent clients."""
 _ACCEPTS: Final = 32
@@ -35,6 +37,40 @@ _STUCK: Final = 120
 """Seconds without a sign of life after which a process is replaced; unpickling can keep it from any."""
 _GRACE: Final = 30
 """Seconds that requests may take to end once the server was told to."""
+
+
+class WholeAnswer:
+    """The transport as one request sees it: the head of the answer goes with what follows it.
+
+    uvicorn writes them one after the other, and uvloop sends each at once. A write is a call to the system,
+    and wakes the client up: it costs more than most of what is done for a small answer. ASGI wants it like
+    this, too: nothing goes out before the body begins.
+    """
+
+    __slots__ = ("_head", "_is_begun", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._is_begun = False
+
+    def write(self, data: bytes) -> None:
+        """Send what is written, but keep the head of the answer until there is more."""
+        if not self._is_begun and not data.startswith(_CONTINUE):
+            self._is_begun, self._head = True, data
+            return
+        self._transport.write(self._head + data if self._head else data)
+        self._head = b""
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection ends."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Send what was kept, and close the connection."""
+        if self._head:
+            self.write(b"")
+        self._transport.close()
 
 
 class ListeningProtocol(HttpToolsProtocol):
@@ -71,6 +107,10 @@ class ListeningProtocol(HttpToolsProtocol):
         """Note that it is whole."""
         self.head_open, self.head_size = False, 0
         super().on_headers_complete()
+        # An answer to HEAD has nothing that follows.
+        if self.cycle is not None and self.scope["method"] != "HEAD":
+            whole: Any = WholeAnswer(self.cycle.transport)
+            self.cycle.transport = whole
 
     def is_silent(self, since: float) -> bool:
         """Tell whether it is the client's turn, and it has said nothing since a time of the event loop."""
