@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+import psutil
+
+from mlhub.common import metrics
 from tests.integration.collector import Collector, Seen
 from tests.integration.conftest import Hub
 from tests.integration.telling import ask
@@ -19,6 +22,11 @@ def predict(
 ) -> Any:
     body = {"input": digits.rows[0].tolist() if row is None else row}
     return ask(hub, "POST", f"/model/{model}/predict", {"traceparent": traceparent, **headers}, json=body)
+
+
+def in_flight(hub: Hub) -> float:
+    lines = ask(hub, "GET", "/metrics", {}).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metrics.PENDING))
 
 
 def one(spans: Sequence[Seen], service: str, name: str) -> Seen:
@@ -58,9 +66,17 @@ def test_a_prediction_is_one_trace_through_all_parts(telling: Hub, collector: Co
 
 def test_a_batch_is_linked_to_each_of_its_requests(telling: Hub, collector: Collector, digits: Any) -> None:
     traces = [f"{number:032x}" for number in range(1, 65)]
+    asking = lambda trace: predict(telling, digits, f"00-{trace}-{PARENT}-01").status_code  # noqa: E731
+    worker = psutil.Process(telling.parts["predict"].pid)
     with ThreadPoolExecutor(64) as pool:
-        asking = lambda trace: predict(telling, digits, f"00-{trace}-{PARENT}-01").status_code  # noqa: E731
-        assert set(pool.map(asking, traces)) == {200}
+        # While it answers nothing, more come than there are messages on their way.
+        worker.suspend()
+        try:
+            statuses = pool.map(asking, traces)
+            telling.wait_until(lambda: in_flight(telling) == 64, "all of them in flight")
+        finally:
+            worker.resume()
+        assert set(statuses) == {200}
 
     def asked() -> set[str]:
         return {
