@@ -8,6 +8,7 @@ import msgspec
 
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.image import ImageSpec
+from mlhub.common.logs import NOBODY
 from mlhub.common.signature import Signature
 
 
@@ -142,6 +143,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """Until when one job alone may work on it, UTC."""
     published_at: datetime | None = None
     """When its job was last put on the queue, UTC."""
+    request: str = NOBODY
+    """Id of the request that its job is for: the upload, or the removal."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

@@ -142,14 +142,15 @@ class VersionStore:
         return compare_and_set(self._versions, deployment, {"state": {"$in": sources}}, {"$set": values})
 
     @translated()
-    def begin_removal(self, version: Version) -> None:
-        """Take a version from its users at once; its name is free again."""
+    def begin_removal(self, version: Version, request: str) -> None:
+        """Take a version from its users at once, as a request wants it; its name is free again."""
         values = {
             "state": VersionState.REMOVING,
             "slot": f"{_slot(version)}#{version.deployment}",
             "lease_until": None,
             "attempts": 0,
             "published_at": now(),
+            "request": request,
         }
         compare_and_set(self._versions, version.deployment, {}, {"$set": values})
 

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from mlhub.common import names
 from mlhub.common.errors import ConflictError, NotFoundError, PreconditionFailedError, UnacceptableError
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.model import Model, ModelType, Version, VersionState, Visibility, summarise
 from mlhub.common.settings import Settings
 from mlhub.storage.catalogue import Catalogue
@@ -156,7 +157,7 @@ class ModelService:
         versions = self._versions.of([name])[name]
         # Versions first: until the entry itself is gone, a client that got no answer can ask again.
         for version in versions:
-            self._versions.begin_removal(version)
+            self._versions.begin_removal(version, REQUEST_ID.get())
         self._models.delete(model.model)
         return [version for version in versions if not self._forgotten(version)]
 
@@ -167,7 +168,7 @@ class ModelService:
             NotFoundError: there is no such model or version.
         """
         found = self.version(name, version)
-        self._versions.begin_removal(found)
+        self._versions.begin_removal(found, REQUEST_ID.get())
         self._catalogue.refresh(name)
         return [] if self._forgotten(found) else [found]
 

@@ -16,6 +16,7 @@ from mlhub.common.errors import (
     UnacceptableError,
     UnavailableError,
 )
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.model import Bundle, Model, ModelType, Version, VersionState
 from mlhub.storage.bundles import BundleWriter
 from mlhub.storage.catalogue import Catalogue
@@ -191,6 +192,7 @@ class UploadService:
                 bundle=Bundle(stored.sha256, stored.size, f"{model.model}-{name}{suffix}", held.key),
                 created_at=time,
                 published_at=time,
+                request=REQUEST_ID.get(),
             )
             try:
                 self._versions.add(version)
@@ -218,7 +220,7 @@ class UploadService:
         """Take the same content again: validate it once more if it failed, else leave it."""
         if there.state is not VersionState.FAILED or there.backend is None:
             return Uploaded(there, created=False)
-        fields = {"error": None, "attempts": 0, "published_at": now()}
+        fields = {"error": None, "attempts": 0, "published_at": now(), "request": REQUEST_ID.get()}
         created = self._versions.change(there.deployment, VersionState.VALIDATING, **fields)
         self._catalogue.refresh(there.model)
         return Uploaded(self._versions.get(there.model, there.version), created=created)

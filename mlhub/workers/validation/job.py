@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mlhub.common import logs
 from mlhub.common.errors import MLHubError
 from mlhub.common.model import ValidationStep, Version, VersionState
 from mlhub.storage.database import now
@@ -56,7 +57,7 @@ class ValidationJob:
         self._models = models
         self._adapter = adapter
         self._policy = policy
-        self._work = rules.work
+        self._folder = rules.work
         steps = (
             Archive(records.bundles, rules.limits),
             Contents(allow_pickles=rules.allow_pickles),
@@ -73,6 +74,11 @@ class ValidationJob:
         if version is None or version.state is not VersionState.VALIDATING:
             _LOG.info("version %s is in other hands or was validated", deployment)
             return
+        with logs.working_for([version.request]):
+            self._work_on(version)
+
+    def _work_on(self, version: Version) -> None:
+        deployment = version.deployment
         if self._policy.exhausted(version.attempts):
             self._fail(version, SurpriseError("Its workers died on it again and again; upload it again."))
             return
@@ -99,7 +105,7 @@ class ValidationJob:
             if not self._records.versions.note_steps(version, steps):
                 raise LostError("The version is no longer this job's.")
 
-        with workspace(self._work, version.deployment) as folder:
+        with workspace(self._folder, version.deployment) as folder:
             draft, steps = self._pipeline.run(Draft(version, model, folder), note)
         if draft.card is not None:
             self._records.cards.put(version.deployment, draft.card)

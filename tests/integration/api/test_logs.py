@@ -11,7 +11,7 @@ import requests
 
 from mlhub.common import topology
 from mlhub.local.ports import free_ports
-from tests.integration.conftest import Hub, Part
+from tests.integration.conftest import Hub, Part, bundle
 from tests.integration.telling import SIGNING, TOKEN, ask
 
 SIGNED: Final = "signature-nobody-may-read"
@@ -67,8 +67,13 @@ def ended(hub: Hub, location: str) -> dict[str, Any]:
 
 
 def test_workers_name_the_requests_of_clients(telling: Hub, digits: Any) -> None:
-    server = telling.parts["server"]
+    server, jobs = telling.parts["server"], telling.parts["jobs"]
     body = {"input": digits.rows[0].tolist()}
+    assert ask(telling, "POST", "/model/empty", json={"type": "ScikitLearn"}).status_code == 201
+    headers = {"X-Request-ID": "an-upload", "Content-Type": "application/octet-stream", "Prefer": "wait=120"}
+    without = bundle({"README.md": b"Nothing else."})
+    assert ask(telling, "POST", "/model/empty/upload", headers, data=without).status_code == 422
+    telling.wait_until(lambda: "an-upload" in named(jobs), "a line about the upload")
     server.stop(signal.SIGKILL)
     try:
 
@@ -87,8 +92,8 @@ def test_workers_name_the_requests_of_clients(telling: Hub, digits: Any) -> None
         headers = {"X-Request-ID": "a-file", "Prefer": "respond-async", "Content-Type": "text/csv"}
         file = ask(telling, "POST", "/model/digits/predict", headers, data=rows)
         assert file.status_code == 202
-        jobs = telling.parts["jobs"]
-        telling.wait_until(lambda: {"for-later", "a-file"} <= named(jobs), "lines about jobs")
+        assert ask(telling, "DELETE", "/model/empty", {"X-Request-ID": "a-removal"}).status_code == 204
+        telling.wait_until(lambda: {"for-later", "a-file", "a-removal"} <= named(jobs), "lines about jobs")
     finally:
         server.start()
     assert set(names) <= named(telling.parts["predict"])

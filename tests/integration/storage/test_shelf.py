@@ -54,7 +54,7 @@ class Place(msgspec.Struct, frozen=True):
         return version
 
     def remove(self, version: Version) -> None:
-        self.versions.begin_removal(version)
+        self.versions.begin_removal(version, "r")
         self.shelf.collect(version.bundle.key)
         self.versions.forget(version.deployment)
 

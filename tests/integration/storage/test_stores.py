@@ -151,7 +151,7 @@ def test_a_removed_version_frees_its_name_and_in_the_end_its_bundle(stores: Stor
     assert stores.shelf.give_back(held)
     stores.shelf.collect(held.key)
     assert stores.bundles.size(held.key), "a version has it"
-    stores.versions.begin_removal(kept)
+    stores.versions.begin_removal(kept, "r")
     assert stores.versions.find("m", "1") is None
     assert stores.versions.of(["m"]) == {"m": []}
     stores.versions.add(version(deployment="second"))
