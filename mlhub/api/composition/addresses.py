@@ -137,4 +137,5 @@ def _open_inference(services: Services, settings: Settings, predict: PredictReso
         f"{version}/ready": ready,
         f"{one}/infer": infer,
         f"{version}/infer": infer,
+        "/v2/repository/index": inference.IndexResource(services.models, settings.max_json_bytes),
     }
