@@ -1,5 +1,6 @@
 """A hub that tells all it can: it logs everything, and sends traces of those requests that ask for it."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -31,7 +32,7 @@ def running_telling(make_running_hub: Any, digits: Any, collector: str) -> Itera
     words = [["red"], ["green"], ["blue"]]
     estimator = make_pipeline(OneHotEncoder(), Ridge()).fit(words, [1.0, 2.0, 3.0])
     variables = {
-        "MLHUB_DATABASE": "telling",
+        "MLHUB_DATABASE": f"telling-{secrets.token_hex(4)}",
         "MLHUB_TOKEN": TOKEN,
         "MLHUB_WEBHOOK_SECRET": f"whsec_{SIGNING}",
         "MLHUB_WEBHOOK_PRIVATE": "127.0.0.1/32",

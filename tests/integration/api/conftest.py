@@ -9,8 +9,6 @@ import kombu
 import pytest
 
 from mlhub.common import topology
-from tests.integration.conftest import Hub
-from tests.integration.telling import running_telling
 
 
 @pytest.fixture
@@ -34,20 +32,3 @@ def fill_queue(broker: Any) -> Callable[[], AbstractContextManager[None]]:
                 queue.purge()
 
     return fill
-
-
-@pytest.fixture(scope="session")
-def collector() -> Iterator[Any]:
-    """Gets the traces of the hub that tells all it can."""
-    # It needs the extra `traces`, which other tests do without.
-    from tests.integration.collector import collecting
-
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture(scope="session")
-def telling(make_running_hub: Any, digits: Any, collector: Any) -> Iterator[Hub]:
-    """A hub that tells all it can, one process of each kind, so that requests meet in a batch."""
-    with running_telling(make_running_hub, digits, collector.url) as hub:
-        yield hub
