@@ -10,8 +10,9 @@ from mlhub.local.program import Program
 
 _CACHE: Final = "64M"
 """Memory for its cache; metadata is small."""
-_NICE: Final = 5
-"""Its place behind those that clients wait for: predictions of a backlog are mostly its work."""
+_BEHIND: Final = (("chrt", "--batch", "0"), ("nice", "-n", "10"))
+"""Put it behind those that clients wait for: predictions of a backlog are mostly its work. It gets a smaller
+part of a processor that others want, and takes none away from them when it has something to do."""
 _LOOK: Final = 60_000
 """Milliseconds that it may leave a look of the driver unanswered: on this machine one that is gone is noticed
 at once, and of one that is only busy a look that is given up breaks off all calls."""
@@ -44,7 +45,7 @@ class EmbeddedDatabase:
         return Program(
             name="database",
             arguments=(
-                *("nice", "-n", str(_NICE)),
+                *(word for command in _BEHIND if shutil.which(command[0]) for word in command),
                 find_server(),
                 *("--config", str(configuration), "--storage-path", str(self._home)),
                 *("--host", "127.0.0.1", "--port", str(self._port)),

@@ -1,6 +1,7 @@
 """`mlhub worker`: one process of a backend's predict or job pool."""
 
 import os
+import sys
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -42,6 +43,9 @@ def worker(
     if kind is PoolKind.JOBS:
         # Whoever waits for an answer comes first.
         os.nice(_NICE)
+        if sys.platform == "linux":
+            # Nobody else has to make room when there is something to do.
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     app = create_worker(settings, backend, kind.value)
     # What is more than the slots waits at the server: it shall not idle while a worker is between two calls.
     ahead = settings.backends[backend].slots_ahead

@@ -15,6 +15,7 @@ from mlhub.common.logs import NOBODY, REQUEST_ID
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.batch import run_batches
 from mlhub.workers.bulk import BulkJob
+from mlhub.workers.courtesy import Courtesy
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.removal import RemovalJob
 from mlhub.workers.validation.job import ValidationJob
@@ -77,7 +78,13 @@ def register_jobs(
     def remove(deployment: str) -> None:
         removal.run(deployment)
 
-    app.task(_put_off(predict), name=topology.JOB_PREDICT, bind=True, shared=False, ignore_result=True)
+    courtesy = Courtesy()
+
+    def polite(task: Any, identities: str | list[str]) -> None:
+        with courtesy.working():
+            predict(task, identities)
+
+    app.task(_put_off(polite), name=topology.JOB_PREDICT, bind=True, shared=False, ignore_result=True)
     app.task(_put_off(predict_bulk), name=topology.JOB_BULK, shared=False, ignore_result=True)
     app.task(_put_off(validate), name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
     app.task(_put_off(remove), name=topology.JOB_REMOVE, shared=False, ignore_result=True)
