@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlhub.api import app
+from mlhub.api.composition import services
 from mlhub.api.gateway.answer import Answer, Outputs
 from mlhub.api.gateway.group import Target
 from mlhub.common import logs, tensor
@@ -22,14 +23,19 @@ class InstantGateway:
 
     reachable = True
 
-    def __init__(self, settings: Settings) -> None:
-        del settings
+    product = None
+
+    def __init__(self, *_: Any) -> None:
+        """Need nothing."""
 
     def start(self) -> None:
         """Connect to nothing."""
 
     async def stop(self) -> None:
         """Leave nothing."""
+
+    def beat(self, body: bytes) -> None:
+        """Tell nobody."""
 
     async def publish_predictions(self, *_: Any) -> bool:
         """Take nothing over."""
@@ -43,7 +49,7 @@ class InstantGateway:
 
 
 def _create(settings: Settings) -> Any:
-    vars(app)["Gateway"] = InstantGateway
+    vars(services)["Gateway"] = InstantGateway
     return app.create_app(settings)
 
 
