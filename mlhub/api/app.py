@@ -22,8 +22,6 @@ from mlhub.storage.indexes import IndexKeeper
 
 _THREADS: Final = 16
 """Calls of services at once; each waits for the database or a disk most of its time."""
-
-
 _UNTRACED: Final = ("/health/", "/v2/health/", "/status", "/metrics", "/monitor", "/pages/")
 """Addresses that are asked again and again, by those who watch."""
 

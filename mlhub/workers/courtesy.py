@@ -8,7 +8,7 @@ it all that it would have others do. Where nothing else is to be done it does no
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,6 +18,8 @@ _PAUSE: Final = 4.0
 """Pause for each second of work, where they are."""
 _LONGEST: Final = 0.5
 """Seconds of a pause: work of somebody else may have come meanwhile."""
+_TURN: Final = 4.0
+"""Seconds that a thread waits for its turn: what another one does may take minutes, with a slow model."""
 _SHORTEST: Final = 1e-3
 """Seconds of computing and waiting that tell anything."""
 _STATISTICS: Final = Path("/proc/thread-self/schedstat")
@@ -41,6 +43,7 @@ class Courtesy:
         read: Callable[[], Times | None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = _TURN,
     ) -> None:
         """Remember how to look.
 
@@ -48,23 +51,29 @@ class Courtesy:
             read: tells what the thread that calls it did; nothing where the system does not say.
             sleep: pauses for some seconds.
             clock: tells the time in seconds.
+            patience: seconds that a thread waits for its turn at most.
         """
         self._read = read or thread_times
         self._sleep = sleep
         self._clock = clock
+        self._patience = patience
         self._turn = threading.Lock()
         self._contended = False
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Pause after the block, if processors were wanted by others during it."""
-        with self._turn if self._contended else nullcontext():
+        has_turn = self._contended and self._turn.acquire(timeout=self._patience)
+        try:
             before, begun = self._read(), self._clock()
             yield
             after = self._read()
             self._contended = before is not None and after is not None and _is_contended(before, after)
             if self._contended:
                 self._sleep(min(_LONGEST, _PAUSE * (self._clock() - begun)))
+        finally:
+            if has_turn:
+                self._turn.release()
 
 
 def thread_times() -> Times | None:

@@ -62,10 +62,13 @@ def register_jobs(
     app: Celery, prediction: PredictionJob, bulk: BulkJob, validation: ValidationJob, removal: RemovalJob
 ) -> None:
     """Add the tasks of a job pool; what they find is recorded in the database, not returned."""
+    courtesy = Courtesy()
 
     def predict(task: Any, identities: str | list[str]) -> None:
         redelivered = bool(task.request.delivery_info.get("redelivered"))
-        if not prediction.run(identities, redelivered=redelivered):
+        with courtesy.working():
+            all_well = prediction.run(identities, redelivered=redelivered)
+        if not all_well:
             # The broker keeps it with the dead letters, from where it may be taken up once more.
             raise Reject("given up", requeue=False)
 
@@ -78,13 +81,7 @@ def register_jobs(
     def remove(deployment: str) -> None:
         removal.run(deployment)
 
-    courtesy = Courtesy()
-
-    def polite(task: Any, identities: str | list[str]) -> None:
-        with courtesy.working():
-            predict(task, identities)
-
-    app.task(_put_off(polite), name=topology.JOB_PREDICT, bind=True, shared=False, ignore_result=True)
+    app.task(_put_off(predict), name=topology.JOB_PREDICT, bind=True, shared=False, ignore_result=True)
     app.task(_put_off(predict_bulk), name=topology.JOB_BULK, shared=False, ignore_result=True)
     app.task(_put_off(validate), name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
     app.task(_put_off(remove), name=topology.JOB_REMOVE, shared=False, ignore_result=True)

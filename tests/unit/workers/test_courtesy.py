@@ -12,11 +12,11 @@ from mlhub.workers.courtesy import Courtesy, Times, thread_times
 class Machine:
     """A machine whose time the test makes pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 60.0) -> None:
         self.time = 0.0
         self.times: Times | None = Times(0.0, 0.0)
         self.pauses: list[float] = []
-        self.courtesy = Courtesy(lambda: self.times, self.pauses.append, lambda: self.time)
+        self.courtesy = Courtesy(lambda: self.times, self.pauses.append, lambda: self.time, patience)
 
     def work(self, seconds: float, computing: float, waiting: float) -> None:
         with self.courtesy.working():
@@ -65,6 +65,22 @@ def test_where_processors_are_wanted_threads_work_one_at_a_time(machine: Machine
         assert not ended.wait(0.05)
     thread.join(60)
     assert ended.is_set()
+
+
+def test_work_that_takes_long_holds_nobody_up_for_as_long() -> None:
+    machine = Machine(patience=0.01)
+    machine.work(0.05, computing=0.01, waiting=0.01)
+    ended = threading.Event()
+
+    def other() -> None:
+        with machine.courtesy.working():
+            ended.set()
+
+    with machine.courtesy.working():
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert ended.wait(60)
+    thread.join(60)
 
 
 def test_work_that_fails_leaves_its_place_to_others(machine: Machine) -> None:
