@@ -11,7 +11,7 @@ import numpy as np
 from mlhub.api import app
 from mlhub.api.composition import services
 from mlhub.api.gateway.answer import Answer, Outputs
-from mlhub.api.gateway.group import Target
+from mlhub.api.gateway.group import Target, Waiter
 from mlhub.common import logs, tensor
 from mlhub.common.asgi import AsgiServer
 from mlhub.common.rows import Rows
@@ -45,7 +45,16 @@ class InstantGateway:
         """Answer, after one turn of the event loop as a real answer takes at least."""
         del target, wait
         await asyncio.sleep(0)
-        return Answer(Outputs([tensor.encode("predict", np.full(rows.count, 8))], 0.0, 0.0))
+        return _answer(rows)
+
+    def submit(self, target: Target, waiter: Waiter) -> None:
+        """Answer in the next turn of the event loop."""
+        del target
+        asyncio.get_running_loop().call_soon(lambda: waiter.answered(_answer(waiter.rows)))
+
+
+def _answer(rows: Rows) -> Answer:
+    return Answer(Outputs([tensor.encode("predict", np.full(rows.count, 8))], 0.0, 0.0))
 
 
 def _create(settings: Settings) -> Any:

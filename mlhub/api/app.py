@@ -12,7 +12,7 @@ from mlhub.api.bodies import BodyWatch
 from mlhub.api.composition.addresses import addresses
 from mlhub.api.composition.services import Services
 from mlhub.api.composition.stores import Stores
-from mlhub.api.express import ROUTE, Express
+from mlhub.api.express import Express, Hub
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.operations.service import OperationsService
 from mlhub.common.settings import Settings
@@ -63,16 +63,9 @@ class Lifespan:
         await asyncio.to_thread(self._operations.close)
 
 
-def create_app(settings: Settings) -> Express | TracedApp:
+def create_app(settings: Settings) -> Hub:
     """Build the ASGI application of one API process."""
     tracing = create_tracing("mlhub-api")
-    app = _create(settings, tracing)
-    if tracing is None:
-        return app
-    return TracedApp(app, tracing, lambda path: not path.startswith(_UNTRACED), ROUTE)
-
-
-def _create(settings: Settings, tracing: Tracing | None) -> Express:
     stores = Stores(settings)
     services = Services(stores, settings, tracing)
     request_id = RequestId()
@@ -91,12 +84,19 @@ def _create(settings: Settings, tracing: Tracing | None) -> Express:
     app.req_options.strip_url_path_trailing_slash = True
     for template, resource in addresses(stores, services, settings).items():
         app.add_route(template, resource)
-    return Express(
-        BodyWatch(app),
+    express = Express(
         services.routes,
         services.gateway,
         request_id,
         token,
         services.metering,
         settings.default_wait,
+        tracing,
     )
+    return Hub(_traced(BodyWatch(app), tracing), express)
+
+
+def _traced(app: Any, tracing: Tracing | None) -> Any:
+    if tracing is None:
+        return app
+    return TracedApp(app, tracing, lambda path: not path.startswith(_UNTRACED))

@@ -32,9 +32,13 @@ class RequestId:
 
     def begin(self, given: str | None) -> str:
         """Set the id for logs, the client's own where it is sane; return it."""
-        identity = given if given and _SANE.fullmatch(given) else f"{self._prefix}{next(self._count):08x}"
+        identity = self.name(given)
         REQUEST_ID.set(identity)
         return identity
+
+    def name(self, given: str | None) -> str:
+        """Return the client's own id where it is sane, or a new one."""
+        return given if given and _SANE.fullmatch(given) else f"{self._prefix}{next(self._count):08x}"
 
 
 class BearerToken:

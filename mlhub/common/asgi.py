@@ -10,22 +10,16 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, ClassVar, Final
 
-import msgspec
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
+
+from mlhub.common.connection import ListeningProtocol
 
 _KEEP_ALIVE: Final = 120
 """Seconds an idle connection is kept: longer than load balancers and workers keep theirs."""
-_SILENT: Final = 60.0
-"""Seconds a client may say nothing in the middle of a request."""
-_HEAD_BYTES: Final = 65536
-"""Bytes that a request's line and headers may have."""
-_CONTINUE: Final = b"HTTP/1.1 100 "
-"""Begins what a client that waits for it is told before its answer."""
 _LOOK: Final = 50
 """Ticks of a tenth of a second between two looks for silent clients."""
 _ACCEPTS: Final = 32
@@ -39,111 +33,15 @@ _GRACE: Final = 30
 """Seconds that requests may take to end once the server was told to."""
 
 
-class WholeAnswer:
-    """The transport as one request sees it: the head of the answer goes with what follows it.
-
-    uvicorn writes them one after the other, and uvloop sends each at once. A write is a call to the system,
-    and wakes the client up: it costs more than most of what is done for a small answer. ASGI wants it like
-    this, too: nothing goes out before the body begins.
-    """
-
-    __slots__ = ("_head", "_is_begun", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self._is_begun = False
-
-    def write(self, data: bytes) -> None:
-        """Send what is written, but keep the head of the answer until there is more."""
-        if not self._is_begun and not data.startswith(_CONTINUE):
-            self._is_begun, self._head = True, data
-            return
-        self._transport.write(self._head + data if self._head else data)
-        self._head = b""
-
-    def is_closing(self) -> bool:
-        """Tell whether the connection ends."""
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        """Send what was kept, and close the connection."""
-        if self._head:
-            self.write(b"")
-        self._transport.close()
-
-
-class ListeningProtocol(HttpToolsProtocol):
-    """Gives up on clients that fall silent within a request, or never end its head."""
-
-    heard = 0.0
-    """Time of the event loop at which the last bytes came."""
-    head_open = True
-    """Whether a request's head is not whole yet; true of a connection that has sent nothing, too."""
-    head_size = 0
-    """Bytes of a head that came in several pieces, as far as they are known to be part of it."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
-        """Begin to listen."""
-        super().connection_made(transport)
-        self.heard = self.loop.time()
-
-    def data_received(self, data: bytes) -> None:
-        """Take in what came; refuse a head that does not end."""
-        self.heard = self.loop.time()
-        was_open = self.head_open
-        super().data_received(data)
-        if was_open and self.head_open:
-            self.head_size += len(data)
-            if self.head_size > _HEAD_BYTES and not self.transport.is_closing():
-                self._refuse(431, "head_too_large", f"The request's headers exceed {_HEAD_BYTES} bytes.")
-
-    def on_message_begin(self) -> None:
-        """Note that a head begins."""
-        super().on_message_begin()
-        self.head_open = True
-
-    def on_headers_complete(self) -> None:
-        """Note that it is whole."""
-        self.head_open, self.head_size = False, 0
-        super().on_headers_complete()
-        # An answer to HEAD has nothing that follows.
-        if self.cycle is not None and self.scope["method"] != "HEAD":
-            whole: Any = WholeAnswer(self.cycle.transport)
-            self.cycle.transport = whole
-
-    def is_silent(self, since: float) -> bool:
-        """Tell whether it is the client's turn, and it has said nothing since a time of the event loop."""
-        if self.heard > since or self.flow is None or self.flow.read_paused:
-            return False
-        return self.cycle is None or self.head_size > 0 or self.cycle.more_body
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, in the form of all errors."""
-        self._refuse(400, "bad_request", msg)
-
-    def _refuse(self, status: int, code: str, detail: str) -> None:
-        title = "Bad Request" if status == 400 else "Request Header Fields Too Large"  # noqa: PLR2004
-        body = msgspec.json.encode(
-            {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
-        )
-        head = (
-            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
-
-
 class ListeningServer(Server):
     """uvicorn's server, which looks for silent clients now and then, and ends as gunicorn expects."""
 
     async def on_tick(self, counter: int) -> bool:
-        """Close the connections of clients that are silent within a request."""
+        """Close the connections of clients that are silent within a request, or have not asked for long."""
         if counter % _LOOK == 0:
-            since = asyncio.get_running_loop().time() - _SILENT
+            time = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, ListeningProtocol) and connection.is_silent(since):
+                if isinstance(connection, ListeningProtocol) and connection.is_left(time):
                     connection.transport.close()
         return await super().on_tick(counter)
 

@@ -1,11 +1,11 @@
 """An ASGI application around another one that makes a span of each request, where traces are wanted."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from mlhub.common.logs import NOBODY, REQUEST_ID
-from mlhub.common.tracing import HEADER, TRACEPARENT, Kind, Tracing
+from mlhub.common.tracing import HEADER, TRACEPARENT, Kind, Span, Tracing
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -65,9 +65,7 @@ class TracedApp:
 
     async def _trace(self, scope: Scope, receive: Receive, send: Send) -> None:
         parents = [value.decode("latin-1") for name, value in scope["headers"] if name == _HEADER]
-        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-        known = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
-        span = self._tracing.begin(method, Kind.SERVER, parents[:1], known)
+        span = begin(self._tracing, scope["method"], scope["path"], scope["scheme"], parents[:1])
         token = TRACEPARENT.set(span.traceparent)
         status = 0
 
@@ -85,11 +83,37 @@ class TracedApp:
             raise
         finally:
             TRACEPARENT.reset(token)
-            if route := scope.get(ROUTE, self._route):
-                span.rename(f"{method} {route}")
-                span.note({"http.route": route})
-            if status:
-                span.note({"http.response.status_code": status})
-            if (request := REQUEST_ID.get()) != NOBODY:
-                span.note({"mlhub.request_id": request})
-            span.end(error or (str(status) if status >= _FAILED else ""))
+            route = scope.get(ROUTE, self._route)
+            end(span, scope["method"], route, status, REQUEST_ID.get(), error)
+
+
+def begin(tracing: Tracing, method: str, path: str, scheme: str, parents: Sequence[str]) -> Span:
+    """Begin the span of a request; `parents` is what its header `traceparent` says, if it has one."""
+    method = _shown(method)
+    known = {"http.request.method": method, "url.path": path, "url.scheme": scheme}
+    return tracing.begin(method, Kind.SERVER, parents, known)
+
+
+def end(span: Span, method: str, route: str, status: int, request: str, error: str = "") -> None:
+    """End it, with what is known by then.
+
+    Args:
+        span: of the request.
+        method: of HTTP.
+        route: that answered; empty for none.
+        status: of the answer; 0 when there was none.
+        request: its id.
+        error: what kept it from an answer.
+    """
+    if route:
+        span.rename(f"{_shown(method)} {route}")
+        span.note({"http.route": route})
+    if status:
+        span.note({"http.response.status_code": status})
+    if request != NOBODY:
+        span.note({"mlhub.request_id": request})
+    span.end(error or (str(status) if status >= _FAILED else ""))
+
+
+def _shown(method: str) -> str:
+    return method if method in _METHODS else "_OTHER"

@@ -57,7 +57,7 @@ def _pulse(module: Any) -> None:
 
 
 def _middleware(module: Any) -> None:
-    module.RequestId.begin = lambda *_: "-"
+    module.RequestId.begin = module.RequestId.name = lambda *_: "-"
 
 
 _CHANGES: Final[dict[str, Change]] = {

@@ -7,23 +7,24 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from uuid import uuid4
 
 import msgspec
 
 from mlhub.api.gateway.answer import Answer, Outputs
-from mlhub.api.gateway.group import Batch, Target, Waiter
+from mlhub.api.gateway.deadlines import Deadlines
+from mlhub.api.gateway.group import AwaitedWaiter, Target, Waiter
 from mlhub.api.gateway.lane import Lane
 from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.meter import BatchMeter
-from mlhub.api.gateway.slots import Limits, Slots
-from mlhub.common import logs, metrics, topology
+from mlhub.api.gateway.shipment import Shipment
+from mlhub.api.gateway.slots import Limits
+from mlhub.common import metrics, topology
 from mlhub.common.batch import ENCODER, REPLY, BatchReply, Part
 from mlhub.common.errors import BackendError, DeadlineError, MLHubError, UnavailableError
 from mlhub.common.logs import REQUEST_ID
 from mlhub.common.rows import Rows
 from mlhub.common.tally import Tally
-from mlhub.common.tracing import TRACEPARENT, Attributes, Kind, Span, Tracing
+from mlhub.common.tracing import TRACEPARENT, Tracing
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,45 +32,6 @@ _SUCCESS: Final = "SUCCESS"
 _REVOKED: Final = "REVOKED"
 _LEEWAY: Final = 1.0
 """Seconds that a message's slot stays taken after its last request was given up."""
-
-
-class Shipment:
-    """The batches that went out in one message, and what is to be known until its reply comes."""
-
-    __slots__ = ("batches", "identity", "lane", "requests", "sent_at", "slots", "span", "timer")
-
-    def __init__(self, lane: Lane, slots: Slots, batches: list[Batch], sent_at: float) -> None:
-        self.identity = str(uuid4())
-        self.lane = lane
-        self.slots = slots
-        self.batches = batches
-        self.requests = sum(len(batch.waiters) for batch in batches)
-        self.sent_at = sent_at
-        """Time of the event loop."""
-        self.timer: asyncio.TimerHandle | None = None
-        self.span: Span | None = None
-        """From here to its reply, where traces are wanted."""
-
-    @property
-    def deadline(self) -> float:
-        """Time of the event loop after which nobody waits for any of it."""
-        return max(waiter.deadline for batch in self.batches for waiter in batch.waiters)
-
-    def trace(self, tracing: Tracing, queue: str) -> str:
-        """Begin its span, which is linked to those of its requests."""
-        known: Attributes = {
-            **topology.traced(queue, "send"),
-            "messaging.message.id": self.identity,
-            "mlhub.requests": self.requests,
-        }
-        parents = [waiter.trace for batch in self.batches for waiter in batch.waiters]
-        self.span = tracing.begin(f"send {queue}", Kind.PRODUCER, parents, known)
-        return self.span.traceparent
-
-    @property
-    def named(self) -> dict[str, str]:
-        """What has a log line name its requests."""
-        return logs.of(waiter.request for batch in self.batches for waiter in batch.waiters)
 
 
 class Batcher:
@@ -88,6 +50,7 @@ class Batcher:
         self._send_message = send
         self._tracing = tracing
         self._shipments: dict[str, Shipment] = {}
+        self._deadlines = Deadlines(self._expire)
         self._pending = 0
         self._up = False
         tally.gauge(metrics.PENDING, lambda: self._pending)
@@ -101,23 +64,31 @@ class Batcher:
             DeadlineError: no answer came within `wait` seconds.
             BackendError: the model server failed, or refused this request.
         """
+        loop = asyncio.get_running_loop()
+        waiter = AwaitedWaiter(rows, loop.time(), wait, REQUEST_ID.get(), TRACEPARENT.get())
+        self.submit(target, waiter)
+        try:
+            return await waiter.future
+        finally:
+            if not waiter.is_settled:
+                self._settle(waiter)
+
+    def submit(self, target: Target, waiter: Waiter) -> None:
+        """Put a request among those that wait; it will be told what became of it.
+
+        Raises:
+            UnavailableError: too many wait already.
+        """
         if self._pending >= self._max_pending:
             raise full("overloaded")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        self._pending += 1
+        self._deadlines.add(waiter)
         lane = self._lanes[target.backend]
-        lane.add(target, Waiter(rows, future, loop.time() + wait, REQUEST_ID.get(), TRACEPARENT.get()))
+        lane.add(target, waiter)
         if not lane.scheduled:
             # Looked at once the loop has taken in all that came at the same time, so that it goes together.
             lane.scheduled = True
-            loop.call_soon(self._dispatch, lane)
-        timer = loop.call_later(wait, _expire, future, wait)
-        self._pending += 1
-        try:
-            return await future
-        finally:
-            self._pending -= 1
-            timer.cancel()
+            asyncio.get_running_loop().call_soon(self._dispatch, lane)
 
     def connected(self) -> None:
         """Send again what has no reply yet: the old reply queue went with the old connection."""
@@ -139,7 +110,7 @@ class Batcher:
             self._fail(shipment, error)
         for lane in self._lanes.values():
             for waiter in lane.waiting():
-                _fail_one(waiter, error)
+                self._fail_one(waiter, error)
             self._dispatch(lane)
 
     def refused(self, identity: str) -> None:
@@ -208,26 +179,64 @@ class Batcher:
         shipment.slots.took(roundtrip)
         for batch, answered in zip(shipment.batches, answers, strict=True):
             batch.group.took(answered.backend_time)
-            queue_time = max(0.0, roundtrip - answered.backend_time)
-            shipment.lane.meter.answered(queue_time)
-            waiters = iter(batch.waiters)
-            for part in answered.parts:
-                _give(part, [next(waiters) for _ in range(part.count)], answered.backend_time, queue_time)
+            shipment.lane.meter.answered(max(0.0, roundtrip - answered.backend_time))
+        # First the next message: the worker has it while these answers are written.
         self._drop(shipment)
         self._dispatch(shipment.lane)
+        for batch, answered in zip(shipment.batches, answers, strict=True):
+            queue_time = max(0.0, roundtrip - answered.backend_time)
+            waiters = iter(batch.waiters)
+            for part in answered.parts:
+                given = [next(waiters) for _ in range(part.count)]
+                self._give(part, given, answered.backend_time, queue_time)
 
     def _fail(self, shipment: Shipment, error: MLHubError) -> None:
         if shipment.span is not None:
             shipment.span.end(error.code)
         for batch in shipment.batches:
             for waiter in batch.waiters:
-                _fail_one(waiter, error)
+                self._fail_one(waiter, error)
         self._forget(shipment)
 
     def _forget(self, shipment: Shipment) -> None:
         """Free the slot of a message whose reply will not come: nobody waits for it any more."""
         self._drop(shipment)
         self._dispatch(shipment.lane)
+
+    def _give(self, part: Part, waiters: list[Waiter], backend_time: float, queue_time: float) -> None:
+        """Settle the requests that a part answers."""
+        if part.code:
+            for waiter in waiters:
+                self._fail_one(waiter, part.error())
+            return
+        shared = Outputs(part.outputs, backend_time, queue_time)
+        if len(waiters) == 1:
+            self._answer_one(waiters[0], Answer(shared))
+            return
+        start = 0
+        for waiter in waiters:
+            end = start + waiter.rows.count
+            self._answer_one(waiter, Answer(shared, start, end))
+            start = end
+
+    def _answer_one(self, waiter: Waiter, answer: Answer) -> None:
+        if not waiter.is_settled:
+            self._settle(waiter)
+            waiter.answered(answer)
+
+    def _fail_one(self, waiter: Waiter, error: MLHubError) -> None:
+        if not waiter.is_settled:
+            self._settle(waiter)
+            waiter.failed(error)
+
+    def _expire(self, waiter: Waiter) -> None:
+        error = DeadlineError(f"No answer came within {waiter.wait:g} seconds; try again or wait longer.")
+        self._fail_one(waiter, error)
+
+    def _settle(self, waiter: Waiter) -> None:
+        waiter.is_settled = True
+        self._pending -= 1
+        self._deadlines.remove(waiter)
 
     def _drop(self, shipment: Shipment) -> None:
         if self._shipments.pop(shipment.identity, None) is not None:
@@ -255,37 +264,3 @@ def _time() -> float:
 def full(code: str) -> UnavailableError:
     """Say that more predictions wait than may."""
     return UnavailableError("Too many predictions wait already; try again in a moment.", code=code)
-
-
-def _give(part: Part, waiters: list[Waiter], backend_time: float, queue_time: float) -> None:
-    """Resolve the requests that a part answers."""
-    if part.code:
-        for waiter in waiters:
-            _fail_one(waiter, part.error())
-        return
-    shared = Outputs(part.outputs, backend_time, queue_time)
-    if len(waiters) == 1:
-        _resolve(waiters[0], Answer(shared))
-        return
-    start = 0
-    for waiter in waiters:
-        end = start + waiter.rows.count
-        _resolve(waiter, Answer(shared, start, end))
-        start = end
-
-
-def _resolve(waiter: Waiter, answer: Answer) -> None:
-    if not waiter.future.done():
-        waiter.future.set_result(answer)
-
-
-def _fail_one(waiter: Waiter, error: MLHubError) -> None:
-    if not waiter.future.done():
-        waiter.future.set_exception(error)
-
-
-def _expire(future: "asyncio.Future[Answer]", wait: float) -> None:
-    if not future.done():
-        future.set_exception(
-            DeadlineError(f"No answer came within {wait:g} seconds; try again or wait longer.")
-        )

@@ -8,7 +8,7 @@ from uuid import uuid4
 from mlhub.api.gateway.answer import Answer
 from mlhub.api.gateway.batcher import Batcher, full
 from mlhub.api.gateway.call import Call, JobCall, ProbeCall
-from mlhub.api.gateway.group import Target
+from mlhub.api.gateway.group import Target, Waiter
 from mlhub.api.gateway.link import BrokerLink
 from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.slots import Limits
@@ -95,6 +95,16 @@ class Gateway:
         if self._given_up or self._blocked:
             raise _away()
         return await self._batcher.predict(target, rows, wait)
+
+    def submit(self, target: Target, waiter: Waiter) -> None:
+        """Do the same for a request that will be told its answer, and `failed` with the other errors.
+
+        Raises:
+            UnavailableError: the broker is away, or this process is full.
+        """
+        if self._given_up or self._blocked:
+            raise _away()
+        self._batcher.submit(target, waiter)
 
     async def probe(self, backend: str, wait: float) -> Probe:
         """Ask a predict pool how its model server is, by the way that predictions take.

@@ -10,6 +10,7 @@ from mlhub.api.gateway.answer import Answer
 from mlhub.api.gateway.slots import Limits, Slots
 from mlhub.common import logs, tensor
 from mlhub.common.batch import BatchRequest
+from mlhub.common.errors import MLHubError
 from mlhub.common.rows import Rows
 
 _QUICK: Final = 0.02
@@ -34,23 +35,59 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Waiter:
-    """One request that waits for its answer."""
+    """One request that waits for its answer; its families know what to do with that."""
 
-    __slots__ = ("deadline", "future", "request", "rows", "size", "trace")
+    __slots__ = ("deadline", "is_settled", "request", "rows", "size", "trace", "wait")
 
-    def __init__(
-        self, rows: Rows, future: "asyncio.Future[Answer]", deadline: float, request: str, trace: str
-    ) -> None:
+    def __init__(self, rows: Rows, now: float, wait: float, request: str, trace: str) -> None:
+        """Begin to wait.
+
+        Args:
+            rows: its inputs.
+            now: time of the event loop.
+            wait: seconds after which nobody wants the answer.
+            request: its id.
+            trace: its span; empty without traces.
+        """
         self.rows = rows
-        self.request = request
-        """Its id."""
-        self.trace = trace
-        """Its span; empty without traces."""
-        self.future = future
-        self.deadline = deadline
+        self.wait = wait
+        self.deadline = now + wait
         """Time of the event loop after which nobody wants the answer."""
-        self.size = sum(array.nbytes for array in rows.inputs.values())
+        self.request = request
+        self.trace = trace
+        self.is_settled = False
+        """Whether it has its answer, or waits no more."""
+        self.size = sum([array.nbytes for array in rows.inputs.values()])
         """Bytes of its tensors."""
+
+    def answered(self, answer: Answer) -> None:
+        """Take the answer; called once, if `failed` is not. Whatever is wrong with it is its own affair."""
+        raise NotImplementedError
+
+    def failed(self, error: MLHubError) -> None:
+        """Take an error in place of the answer."""
+        raise NotImplementedError
+
+
+class AwaitedWaiter(Waiter):
+    """A request whose answer a coroutine awaits."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, rows: Rows, now: float, wait: float, request: str, trace: str) -> None:
+        """Begin to wait; see `Waiter`."""
+        super().__init__(rows, now, wait, request, trace)
+        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def answered(self, answer: Answer) -> None:
+        """Wake it up."""
+        if not self.future.done():
+            self.future.set_result(answer)
+
+    def failed(self, error: MLHubError) -> None:
+        """Raise it there."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Batch:
@@ -120,7 +157,7 @@ class Group:
         taken: list[Waiter] = []
         while self.waiting:
             waiter = self.waiting[0]
-            if waiter.future.done():
+            if waiter.is_settled:
                 self.waiting.popleft()
                 continue
             rows -= waiter.rows.count

@@ -4,7 +4,7 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlhub.common.asgi import ListeningProtocol
+from mlhub.common.connection import ListeningProtocol
 
 
 def talk(url: str, data: bytes) -> bytes:

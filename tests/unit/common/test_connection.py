@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlhub.common.asgi import WholeAnswer
+from mlhub.common.connection import WholeAnswer
 
 
 class Transport:
