@@ -35,10 +35,12 @@ _REQUEST_ID: Final = HEADER.lower().encode()
 _TRACEPARENT: Final = b"traceparent"
 _LARGEST: Final = 1024 * 1024
 """Bytes of a body that is worth it; with larger ones the rest of the way does not count."""
-_WANTED: Final = frozenset({b"content-type", b"content-length", b"authorization", _REQUEST_ID, _TRACEPARENT})
+_HOST: Final = b"host"
+_WANTED: Final = frozenset(
+    {_HOST, b"content-type", b"content-length", b"authorization", _REQUEST_ID, _TRACEPARENT}
+)
 _INDIFFERENT: Final = frozenset(
     {
-        b"host",
         b"user-agent",
         b"accept-encoding",
         b"accept-language",
@@ -119,12 +121,17 @@ class Express:
             return None
         wanted: dict[bytes, bytes] = {}
         for name, value in headers:
-            if name in _WANTED:
+            if name in _WANTED and name not in wanted:
                 wanted[name] = value
             elif name not in _INDIFFERENT and not (name == b"accept" and value in (b"*/*", _JSON)):
                 return None
         length = wanted.get(b"content-length", b"")
-        if wanted.get(b"content-type") != _JSON or not length.isdigit() or int(length) > _LARGEST:
+        if (
+            _HOST not in wanted
+            or wanted.get(b"content-type") != _JSON
+            or not length.isdigit()
+            or int(length) > _LARGEST
+        ):
             return None
         if self._token is not None:
             authorization = wanted.get(b"authorization", b"").decode("latin-1")

@@ -1,8 +1,11 @@
 """Connections of MLHub's servers, from their first byte: who is heard, for how long, and by whom."""
 
 import asyncio
+import sys
+from http import HTTPStatus
 from typing import Any, Final
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -15,6 +18,16 @@ _HEAD_BYTES: Final = 65536
 _CONTINUE: Final = b"HTTP/1.1 100 "
 """Begins what a client that waits for it is told before its answer."""
 _BAD_REQUEST: Final = 400
+_NEWEST: Final = "1.1"
+_VERSIONS: Final = ("1.0", _NEWEST)
+_HOST: Final = b"host"
+_CONNECT: Final = b"CONNECT"
+_OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
+"""What offers to speak another protocol: names of headers, and words in the header Connection."""
+
+
+class _RefusedError(Exception):
+    """Ends the reading of a connection that was told why."""
 
 
 class WholeAnswer:
@@ -66,6 +79,8 @@ class ListeningProtocol(HttpToolsProtocol):
     """Whether a request's head is not whole yet; true of a connection that has sent nothing, too."""
     head_size = 0
     """Bytes of a head that came in several pieces, as far as they are known to be part of it."""
+    _offer_ended: int | None = None
+    """Where in what came last a request ended that offers to speak another protocol."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -81,6 +96,8 @@ class ListeningProtocol(HttpToolsProtocol):
         self.heard = self.loop.time()
         was_open = self.head_open
         super().data_received(data)
+        if self._offer_ended is not None:
+            self._decline(data[self._offer_ended :])
         if was_open and self.head_open:
             self.head_size += len(data)
             if self.head_size > _HEAD_BYTES and not self.transport.is_closing():
@@ -98,12 +115,25 @@ class ListeningProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Have the request go the short way, or begin to ask the application."""
         self.head_open, self.head_size = False, 0
+        if self.parser.get_method() == _CONNECT:
+            self._refuse(501, "no_proxy", "This server is no proxy; ask it without CONNECT.")
+            raise _RefusedError
+        if self.parser.should_upgrade():
+            return
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            self._refuse(505, "http_version", "This server speaks HTTP/1.1; ask it in that version.")
+            raise _RefusedError
         if self.shortcut is not None:
-            exchange = self._exchange(self.shortcut)
+            exchange = self._exchange(self.shortcut) if version == _NEWEST else None
             if exchange is not None:
                 self.cycle = exchange
                 return
             self._make_scope()
+        if version == _NEWEST and [name for name, _ in self.headers].count(_HOST) != 1:
+            # RFC 9112, 3.2: it may have been meant for somebody else.
+            self._refuse(_BAD_REQUEST, "bad_host", "A request names its host once, in the header Host.")
+            raise _RefusedError
         self._ask_application()
 
     def on_body(self, body: bytes) -> None:
@@ -116,6 +146,8 @@ class ListeningProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Have a request that goes the short way answered, or ask the application after all."""
+        if self.parser.should_upgrade():
+            return
         exchange: Any = self.cycle
         if not isinstance(exchange, Exchange):
             super().on_message_complete()
@@ -126,8 +158,44 @@ class ListeningProtocol(HttpToolsProtocol):
             self.cycle = nobody
             self._make_scope()
             self._ask_application()
+            # The parser knows it no more at the end of the message.
+            self.cycle.keep_alive = exchange.keep_alive
             super().on_body(body)
             super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Note where the parser stopped at an offer to change the protocol; uvicorn warns, and goes on."""
+        offer = sys.exception()
+        if isinstance(offer, httptools.HttpParserUpgrade):
+            self._offer_ended = offer.args[0]
+
+    def _decline(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1, as a server may: some clients offer more with each request (RFC 9110, 7.8).
+
+        The parser takes all that follows for the other protocol, the body included. So another one gets the
+        same request without the offer.
+        """
+        self._offer_ended = None
+        lines = [
+            b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        ]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token.strip() for token in value.split(b",")]
+                value = b", ".join(token for token in tokens if token.lower() not in _OFFERS)  # noqa: PLW2901
+            if name not in _OFFERS and value:
+                lines.append(b"%b: %b" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join((*lines, b"", rest)))
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio's own, which uvicorn narrows
+        """Keep a connection whose client has only said that it sends no more, until it is answered."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body or self.head_size:
+            return False
+        cycle.keep_alive = False
+        return True
 
     def on_response_complete(self) -> None:
         """Go on with what the client sent meanwhile.
@@ -148,8 +216,6 @@ class ListeningProtocol(HttpToolsProtocol):
         before = self.cycle
         if (before is not None and not before.response_complete) or self.flow.write_paused:
             # The client sends on before it has its answer, or does not read it.
-            return None
-        if self.parser.get_http_version() != "1.1":
             return None
         claim = shortcut.takes(self.parser.get_method(), self.url, self.headers)
         if claim is None:
@@ -185,10 +251,11 @@ class ListeningProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the form of all errors."""
-        self._refuse(_BAD_REQUEST, "bad_request", msg)
+        if not self.transport.is_closing():
+            self._refuse(_BAD_REQUEST, "bad_request", msg)
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        title = "Bad Request" if status == _BAD_REQUEST else "Request Header Fields Too Large"
+        title = HTTPStatus(status).phrase
         body = msgspec.json.encode(
             {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
         )

@@ -481,7 +481,6 @@ def test_a_body_that_dawdles_holds_up_nobody(
         assert slow.send(data[-1:]).answer().output == digits.expected[1]
 
 
-@pytest.mark.xfail(reason="uvicorn ends the message where the protocol would change", strict=False)
 @WAYS
 def test_an_offer_of_another_protocol_is_declined(
     wire: Wire, digits: Any, order: Callable[[int], bytes], way: tuple[str, ...]
@@ -490,7 +489,6 @@ def test_an_offer_of_another_protocol_is_declined(
     assert wire.send(request(order(2), *way)).answer().output == digits.expected[2]
 
 
-@pytest.mark.xfail(reason="uvicorn closes a connection that its client has half closed", strict=False)
 @WAYS
 def test_a_client_that_will_send_no_more_gets_its_answer(
     wire: Wire, digits: Any, order: Callable[[int], bytes], way: tuple[str, ...]
@@ -500,7 +498,6 @@ def test_a_client_that_will_send_no_more_gets_its_answer(
     assert wire.is_ended()
 
 
-@pytest.mark.xfail(reason="Falcon fails at them, outside of its handlers of errors", strict=False)
 @pytest.mark.parametrize("line", ["POST {} HTTP/2.0", "POST {} HTTP/0.9"])
 def test_other_versions_of_http_are_refused(wire: Wire, order: Callable[[int], bytes], line: str) -> None:
     answer = wire.send(request(order(1), line=line)).answer()
@@ -508,7 +505,6 @@ def test_other_versions_of_http_are_refused(wire: Wire, order: Callable[[int], b
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.xfail(reason="uvicorn does not look at it", strict=False)
 @pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"], ids=["no host", "two hosts"])
 def test_a_request_names_one_host(wire: Wire, order: Callable[[int], bytes], hosts: bytes) -> None:
     """RFC 9112, 3.2."""

@@ -218,6 +218,67 @@ async def test_a_connection_ends_when_the_client_or_the_server_wants_it() -> Non
 
 
 @run
+async def test_the_last_request_of_a_connection_may_be_for_the_application() -> None:
+    connection = Connection()
+    await connection.send(request(b"no", more=b"Connection: close\r\n"))
+    assert connection.answers() == [b"app:no"]
+    assert connection.transport.closed
+
+
+@run
+async def test_a_client_that_has_said_all_gets_its_answer() -> None:
+    for body in (b"hello", b"no"):
+        connection = Connection()
+        connection.protocol.data_received(request(body))
+        assert connection.protocol.eof_received()
+        await settle()
+        if body == b"hello":
+            connection.quick.answer()
+        assert len(connection.answers()) == 1
+        assert connection.transport.closed
+
+    connection = Connection()
+    await connection.send(request()[:-1])
+    assert not connection.protocol.eof_received(), "the rest of its body will not come"
+    assert not Connection().protocol.eof_received(), "it has asked nothing"
+
+
+@run
+async def test_other_protocols_are_declined() -> None:
+    for body in (b"hello", b"no", b""):
+        for offer in (
+            b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+            b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n",
+        ):
+            data = request(body, more=offer) + request(b"no")
+            for pieces in ([data], [bytes([byte]) for byte in data]):
+                connection = Connection()
+                await connection.send(*pieces)
+                if connection.quick.begun:
+                    connection.quick.answer()
+                    await settle()
+                assert connection.answers() == [b"app:no" if body == b"no" else b"quick:" + body, b"app:no"]
+                assert not connection.transport.closed
+
+
+@run
+async def test_what_is_not_for_this_server_is_refused() -> None:
+    for data, status in (
+        (b"CONNECT here:1 HTTP/1.1\r\nHost: here\r\n\r\n", b"501"),
+        (request().replace(b"HTTP/1.1", b"HTTP/2.0"), b"505"),
+        (request(target=b"/else").replace(b"Host: here\r\n", b""), b"400"),
+        (request(target=b"/else").replace(b"Host: here\r\n", b"Host: here\r\nHost: there\r\n"), b"400"),
+        (b"what is this\r\n\r\n", b"400"),
+    ):
+        connection = Connection()
+        await connection.send(data)
+        assert connection.transport.written.startswith(b"HTTP/1.1 %b " % status)
+        assert connection.transport.written.count(b"HTTP/1.1 ") == 1
+        assert connection.transport.closed
+        assert connection.app.asked == []
+
+
+@run
 async def test_who_has_gone_is_told_nothing() -> None:
     connection = Connection()
     await connection.send(request())
