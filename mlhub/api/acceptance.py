@@ -1,12 +1,16 @@
 """Accepting asynchronous predictions in groups: those that come at the same time are kept by one write.
 
-There is no timer: one that comes alone is kept at once, and while a group is being kept the next collects.
+One that comes alone is kept at once, and while a group is being kept the next collects. The larger a group,
+the less each of its predictions costs the database from now until it is done; so those who came at the same
+time before are given a moment to come again.
+
 Everything here runs on the event loop of one API process, but for the writing itself.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from mlhub.common.errors import MLHubError
@@ -17,6 +21,14 @@ _MOST: Final = 64
 wait for it."""
 _LARGEST: Final = 4 * 1024 * 1024
 """Bytes of their inputs, unless it is one: a database keeps 16 MiB in a document."""
+_PATIENCE: Final = 0.01
+"""Seconds that a group waits at most for those to come again who were there before."""
+
+
+def patience_after(seconds: float) -> float:
+    """Return for how long those who were there before are waited for: a write would take as long."""
+    return min(seconds, _PATIENCE)
+
 
 Keep = Callable[[Sequence[Prediction]], Sequence[Prediction | MLHubError]]
 """Writes a group, in a thread; returns for each what is kept, by the name that it has then, or an error."""
@@ -48,11 +60,26 @@ class Waiter:
 class Acceptance:
     """Keeps predictions in groups, and announces each group by one message to each backend."""
 
-    def __init__(self, keep: Keep, announce: Announce) -> None:
+    def __init__(
+        self, keep: Keep, announce: Announce, patience: Callable[[float], float] | None = None
+    ) -> None:
+        """Remember what is needed.
+
+        Args:
+            keep: writes a group.
+            announce: tells the workers of it.
+            patience: says of the seconds that a write took how many the next waits to be as large.
+        """
         self._keep = keep
         self._announce = announce
+        self._patience = patience or patience_after
         self._waiting: deque[Waiter] = deque()
         self._keeping = False
+        self._expected = 0
+        """How many were there when a group was kept last, in it or waiting for the next."""
+        self._patient_until = float("-inf")
+        """Until when the next waits for as many, as the loop tells time."""
+        self._complete = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, prediction: Prediction) -> Prediction:
@@ -67,6 +94,8 @@ class Acceptance:
             # Begun once the loop has taken in all that came at the same time.
             self._keeping = True
             self._start(self._keep_all())
+        elif len(self._waiting) >= self._expected:
+            self._complete.set()
         return await waiter.future
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -77,9 +106,18 @@ class Acceptance:
     async def _keep_all(self) -> None:
         try:
             while self._waiting:
+                await self._collect()
                 await self._keep_group(self._take())
         finally:
             self._keeping = False
+
+    async def _collect(self) -> None:
+        """Wait until as many are there as were before, if that may be soon."""
+        self._complete.clear()
+        if len(self._waiting) < self._expected:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._patient_until):
+                    await self._complete.wait()
 
     def _take(self) -> list[Waiter]:
         group: list[Waiter] = []
@@ -92,6 +130,8 @@ class Acceptance:
         return group
 
     async def _keep_group(self, group: list[Waiter]) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             kept = await asyncio.to_thread(self._keep, [waiter.prediction for waiter in group])
         except Exception as error:  # noqa: BLE001 (whatever it is, those who wait have to learn of it)
@@ -99,6 +139,9 @@ class Acceptance:
                 if not waiter.future.done():
                     waiter.future.set_exception(error)
             return
+        ended = loop.time()
+        self._patient_until = ended + self._patience(ended - begun)
+        self._expected = min(len(group) + len(self._waiting), _MOST)
         # The next group is kept while this one is announced.
         self._start(self._announce_group(group, kept))
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mlhub.api.acceptance import Acceptance
+from mlhub.api.acceptance import Acceptance, patience_after
 from mlhub.common.errors import TooLargeError, UnavailableError
 from mlhub.common.prediction import Prediction
 from mlhub.common.tensor import Tensor
@@ -48,11 +48,14 @@ class Store:
         self.messages.append((list(ids), backend))
 
 
-def run(test: Callable[[Acceptance, Store], Coroutine[Any, Any, None]]) -> None:
+def run(
+    test: Callable[[Acceptance, Store], Coroutine[Any, Any, None]],
+    patience: Callable[[float], float] | None = None,
+) -> None:
     async def started() -> None:
         store = Store()
         async with asyncio.timeout(60):
-            await test(Acceptance(store.keep, store.announce), store)
+            await test(Acceptance(store.keep, store.announce, patience), store)
 
     asyncio.run(started())
 
@@ -75,6 +78,59 @@ def test_what_comes_while_a_group_is_kept_goes_together() -> None:
         assert store.messages == [(group, "b") for group in store.groups]
 
     run(test)
+
+
+def test_those_that_came_together_before_do_so_again() -> None:
+    async def test(acceptance: Acceptance, store: Store) -> None:
+        store.may_end.release(2)
+        await accepted(acceptance, prediction(0), prediction(1))
+        first = accepted(acceptance, prediction(2))
+        await asyncio.sleep(0)
+        second = accepted(acceptance, prediction(3))
+        await asyncio.gather(first, second)
+        assert store.groups == [["p0", "p1"], ["p2", "p3"]]
+
+    run(test, patience=lambda _: 600)
+
+
+def test_those_that_overlapped_come_together_from_then_on() -> None:
+    async def test(acceptance: Acceptance, store: Store) -> None:
+        first = accepted(acceptance, prediction(0))
+        await asyncio.to_thread(store.begun.acquire)
+        second = accepted(acceptance, prediction(1))
+        store.may_end.release(2)
+        await first
+        again = accepted(acceptance, prediction(2))
+        await asyncio.gather(second, again)
+        assert store.groups == [["p0"], ["p1", "p2"]]
+
+    run(test, patience=lambda _: 600)
+
+
+def test_one_that_always_comes_alone_waits_for_nobody() -> None:
+    async def test(acceptance: Acceptance, store: Store) -> None:
+        for number in range(3):
+            store.may_end.release()
+            await accepted(acceptance, prediction(number))
+        assert store.groups == [["p0"], ["p1"], ["p2"]]
+
+    run(test, patience=lambda _: 600)
+
+
+def test_whoever_does_not_come_again_is_not_waited_for() -> None:
+    async def test(acceptance: Acceptance, store: Store) -> None:
+        store.may_end.release(3)
+        await accepted(acceptance, prediction(0), prediction(1))
+        await accepted(acceptance, prediction(2))
+        await accepted(acceptance, prediction(3))
+        assert store.groups == [["p0", "p1"], ["p2"], ["p3"]]
+
+    run(test)
+
+
+def test_it_waits_no_longer_than_a_write_takes_and_not_long() -> None:
+    assert patience_after(0.002) == 0.002
+    assert patience_after(5.0) <= 0.01
 
 
 def test_each_backend_gets_a_message_with_what_is_new() -> None:
