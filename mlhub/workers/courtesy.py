@@ -2,7 +2,8 @@
 
 Priorities alone do not do it: most of a job's work is done by the database and by model servers, at theirs.
 How long a job's own thread waits for a processor tells how many want one; it pauses in proportion, and with
-it all that it would have others do. Where nothing else is to be done it does not pause.
+it all that it would have others do. It does not where only jobs are in each other's way, and the database in
+theirs: nearly all that is computed then is done by what stands back.
 """
 
 import threading
@@ -12,8 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mlhub.workers.foreground import Foreground
+
 _CONTENDED: Final = 0.25
 """Part of its time that a thread which could compute waits, from which on processors are contended."""
+_WANTED: Final = 0.2
+"""Part of what is computed that is for others, from which on they are who a thread waits for."""
 _PAUSE: Final = 4.0
 """Pause for each second of work, where they are."""
 _LONGEST: Final = 0.5
@@ -44,6 +49,7 @@ class Courtesy:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         patience: float = _TURN,
+        others: Callable[[], float] | None = None,
     ) -> None:
         """Remember how to look.
 
@@ -52,11 +58,13 @@ class Courtesy:
             sleep: pauses for some seconds.
             clock: tells the time in seconds.
             patience: seconds that a thread waits for its turn at most.
+            others: tells which part of all that is computed is not done for jobs.
         """
         self._read = read or thread_times
         self._sleep = sleep
         self._clock = clock
         self._patience = patience
+        self._others = others or Foreground().share
         self._turn = threading.Lock()
         self._contended = False
 
@@ -68,7 +76,11 @@ class Courtesy:
             before, begun = self._read(), self._clock()
             yield
             after = self._read()
-            self._contended = before is not None and after is not None and _is_contended(before, after)
+            # Asked each time, so that what it says is of the last moment.
+            wanted = self._others() >= _WANTED
+            self._contended = (
+                wanted and before is not None and after is not None and _is_contended(before, after)
+            )
             if self._contended:
                 self._sleep(min(_LONGEST, _PAUSE * (self._clock() - begun)))
         finally:

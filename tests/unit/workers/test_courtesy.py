@@ -16,7 +16,10 @@ class Machine:
         self.time = 0.0
         self.times: Times | None = Times(0.0, 0.0)
         self.pauses: list[float] = []
-        self.courtesy = Courtesy(lambda: self.times, self.pauses.append, lambda: self.time, patience)
+        self.others = 1.0
+        self.courtesy = Courtesy(
+            lambda: self.times, self.pauses.append, lambda: self.time, patience, lambda: self.others
+        )
 
     def work(self, seconds: float, computing: float, waiting: float) -> None:
         with self.courtesy.working():
@@ -43,6 +46,15 @@ def test_work_that_waited_for_a_processor_is_followed_by_a_pause_in_proportion_a
     machine.work(60.0, computing=0.01, waiting=0.03)
     machine.work(60.0, computing=0.01, waiting=0.0)
     assert machine.pauses == [pytest.approx(0.2), pytest.approx(0.5)]
+
+
+def test_jobs_that_are_only_in_each_others_way_go_on(machine: Machine) -> None:
+    machine.others = 0.05
+    machine.work(0.05, computing=0.01, waiting=0.04)
+    assert machine.pauses == []
+    machine.others = 0.5
+    machine.work(0.05, computing=0.01, waiting=0.04)
+    assert machine.pauses == [pytest.approx(0.2)]
 
 
 def test_where_the_system_does_not_tell_there_is_no_pause(machine: Machine) -> None:
