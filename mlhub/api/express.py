@@ -32,13 +32,10 @@ _SUFFIX: Final = b"/predict"
 _METHODS: Final = (b"POST", b"GET")
 _JSON: Final = b"application/json"
 _REQUEST_ID: Final = HEADER.lower().encode()
-_TRACEPARENT: Final = b"traceparent"
 _LARGEST: Final = 1024 * 1024
 """Bytes of a body that is worth it; with larger ones the rest of the way does not count."""
 _HOST: Final = b"host"
-_WANTED: Final = frozenset(
-    {_HOST, b"content-type", b"content-length", b"authorization", _REQUEST_ID, _TRACEPARENT}
-)
+_WANTED: Final = frozenset({_HOST, b"content-type", b"content-length", b"authorization", _REQUEST_ID})
 _INDIFFERENT: Final = frozenset(
     {
         b"user-agent",
@@ -49,6 +46,7 @@ _INDIFFERENT: Final = frozenset(
         b"origin",
         b"pragma",
         b"referer",
+        b"traceparent",
         b"tracestate",
         b"forwarded",
         b"x-forwarded-for",
@@ -79,7 +77,8 @@ class _Head(msgspec.Struct, frozen=True):
     """The model's, as it stands in the address."""
     request_id: str | None
     """The client's own."""
-    traceparent: str
+    caller: str
+    """The span of whoever asks, where traces are wanted."""
 
 
 class Express:
@@ -144,7 +143,7 @@ class Express:
             path,
             path[len(_PREFIX) : -len(_SUFFIX)],
             None if request_id is None else request_id.decode("latin-1"),
-            wanted.get(_TRACEPARENT, b"").decode("latin-1"),
+            "" if self._tracing is None else tracedapp.caller(headers),
         )
 
     def begin(self, exchange: Exchange, body: bytes) -> bool:
@@ -173,7 +172,7 @@ class Express:
     def _span(self, head: _Head) -> Span | None:
         if self._tracing is None:
             return None
-        return tracedapp.begin(self._tracing, head.method, head.path, "http", [head.traceparent])
+        return tracedapp.begin(self._tracing, head.method, head.path, "http", head.caller)
 
 
 class _Prediction(Waiter):

@@ -27,7 +27,7 @@ class BatchRequest(msgspec.Struct, frozen=True, array_like=True):
     requests: str = ""
     """Ids of the requests, in order, as `logs.joined` writes them."""
     trace: str = ""
-    """The span of the message, as `mlhub.common.tracing` has them; empty without traces."""
+    """The span of the message, as `mlhub.common.tracecontext` writes it; empty without traces."""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):

@@ -1,6 +1,7 @@
 """Log lines, readable or JSON, each with the id of the request it belongs to."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,14 @@ NOBODY: Final = "-"
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default=NOBODY)
 """Id of the request that this context works for; of several, all, as `joined` writes them."""
 
+HEADER: Final = "X-Request-ID"
+"""Name of the header with the id of a request; between parts of the hub also with several."""
+
 _BETWEEN: Final = ","
 """No id has it."""
+_LONGEST: Final = 512
+"""Characters of ids that go along with a call: those of a dozen requests or more."""
+_SANE: Final = re.compile(rf"[A-Za-z0-9._:,-]{{1,{_LONGEST}}}")
 
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -31,6 +38,22 @@ def joined(ids: Iterable[str]) -> str:
 def apart(ids: str) -> list[str]:
     """Return the single ids again."""
     return ids.split(_BETWEEN)
+
+
+def arrived(ids: str | None) -> str:
+    """Return the ids that came along with a call; `NOBODY` for none, and for what is not fit for a line."""
+    return ids if ids and _SANE.fullmatch(ids) else NOBODY
+
+
+def portable(ids: str) -> str:
+    """Return as many of joined ids, the first ones, as may go along with a call; nothing of `NOBODY`.
+
+    What is made of a batch must not cost more, the more share it; whoever wants to know the rest finds them
+    by the first ones in the log of the caller.
+    """
+    if ids == NOBODY:
+        return ""
+    return ids if len(ids) <= _LONGEST else ids[: max(0, ids.rfind(_BETWEEN, 0, _LONGEST + 1))]
 
 
 def of(ids: Iterable[str]) -> dict[str, str]:

@@ -24,6 +24,8 @@ class SharedRequest(msgspec.Struct, frozen=True, array_like=True):
     header_length: int | None
     """Length of the JSON part of the body, `None` when all of it is JSON."""
     body: bytes
+    requests: str = ""
+    """Ids of those that it is made for, for the log, as `mlhub.common.logs.portable` writes them."""
 
 
 class SharedCall(msgspec.Struct, frozen=True, array_like=True):

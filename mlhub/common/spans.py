@@ -1,5 +1,6 @@
 """Spans by OpenTelemetry's own library. Imported only where traces are wanted: see `mlhub.common.tracing`."""
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import mlhub
-from mlhub.common.tracing import HEADER, Attributes, Kind
+from mlhub.common import tracecontext
+from mlhub.common.tracing import Attributes, Kind
 
 _KINDS: Final = {kind: getattr(trace.SpanKind, kind.value) for kind in Kind}
 _W3C: Final = TraceContextTextMapPropagator()
@@ -29,7 +31,10 @@ class OpenTelemetrySpan:
         self._span = span
         carrier: dict[str, str] = {}
         _W3C.inject(carrier, trace.set_span_in_context(span, Context()))
-        self.traceparent = carrier.get(HEADER, "")
+        state = carrier.get(tracecontext.STATE)
+        self.traceparent = tracecontext.written(
+            carrier.get(tracecontext.PARENT, ""), () if state is None else (state,)
+        )
 
     def rename(self, name: str) -> None:
         """Give it another name."""
@@ -57,6 +62,8 @@ class OpenTelemetry:
     """
 
     def __init__(self, part: str) -> None:
+        # It repeats what a client sent, where that is no `tracestate`.
+        logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
         exporter = ConsoleSpanExporter() if _is_console() else OTLPSpanExporter()
         self._provider = TracerProvider(resource=_resource(part), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -84,10 +91,11 @@ class OpenTelemetry:
 
 
 def _contexts(parents: Sequence[str]) -> Iterator[Any]:
-    """Read what is a `traceparent`."""
+    """Read what names a span."""
     for parent in parents:
         if parent:
-            found = trace.get_current_span(_W3C.extract({HEADER: parent}, Context())).get_span_context()
+            carrier = tracecontext.headers(parent)
+            found = trace.get_current_span(_W3C.extract(carrier, Context())).get_span_context()
             if found.is_valid:
                 yield found
 

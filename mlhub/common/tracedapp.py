@@ -1,11 +1,12 @@
 """An ASGI application around another one that makes a span of each request, where traces are wanted."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
+from mlhub.common import tracecontext
 from mlhub.common.logs import NOBODY, REQUEST_ID
-from mlhub.common.tracing import HEADER, TRACEPARENT, Kind, Span, Tracing
+from mlhub.common.tracing import TRACEPARENT, Kind, Span, Tracing
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -15,7 +16,8 @@ ROUTE: Final = "mlhub.route"
 """Key of an ASGI scope with the route that answered, empty for none."""
 
 _FAILED: Final = 500
-_HEADER: Final = HEADER.encode()
+_PARENT: Final = tracecontext.PARENT.encode()
+_STATE: Final = tracecontext.STATE.encode()
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -64,8 +66,7 @@ class TracedApp:
         return closing
 
     async def _trace(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parents = [value.decode("latin-1") for name, value in scope["headers"] if name == _HEADER]
-        span = begin(self._tracing, scope["method"], scope["path"], scope["scheme"], parents[:1])
+        span = begin(self._tracing, scope["method"], scope["path"], scope["scheme"], caller(scope["headers"]))
         token = TRACEPARENT.set(span.traceparent)
         status = 0
 
@@ -87,11 +88,24 @@ class TracedApp:
             end(span, scope["method"], route, status, REQUEST_ID.get(), error)
 
 
-def begin(tracing: Tracing, method: str, path: str, scheme: str, parents: Sequence[str]) -> Span:
-    """Begin the span of a request; `parents` is what its header `traceparent` says, if it has one."""
+def caller(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the span that a request was sent within, by its headers, named in lower case; empty for none."""
+    parents: list[str] = []
+    states: list[str] = []
+    for name, value in headers:
+        if name == _PARENT:
+            parents.append(value.decode("latin-1"))
+        elif name == _STATE:
+            states.append(value.decode("latin-1"))
+    # Which of several is meant, nobody knows.
+    return tracecontext.written(parents[0], states) if len(parents) == 1 else ""
+
+
+def begin(tracing: Tracing, method: str, path: str, scheme: str, parent: str) -> Span:
+    """Begin the span of a request that came from a `caller`."""
     method = _shown(method)
     known = {"http.request.method": method, "url.path": path, "url.scheme": scheme}
-    return tracing.begin(method, Kind.SERVER, parents, known)
+    return tracing.begin(method, Kind.SERVER, (parent,), known)
 
 
 def end(span: Span, method: str, route: str, status: int, request: str, error: str = "") -> None:

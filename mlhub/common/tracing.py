@@ -1,7 +1,7 @@
 """Traces: which parts of the hub a request went through, and when, for whatever collects OpenTelemetry's.
 
 Nothing of it is done, and none of its libraries imported, unless OpenTelemetry's own variables name an
-exporter. What passes from part to part is a string, the header `traceparent` of W3C's Trace Context.
+exporter. What passes from part to part is a string: see `mlhub.common.tracecontext`.
 """
 
 import importlib.util
@@ -16,10 +16,7 @@ from mlhub.common.errors import MLHubError
 from mlhub.common.settings import SettingsError
 
 TRACEPARENT: ContextVar[str] = ContextVar("traceparent", default="")
-"""The span that this context works within; empty outside of any."""
-
-HEADER: Final = "traceparent"
-"""Name of the header."""
+"""The span that this context works within, as `mlhub.common.tracecontext` writes it; empty outside of any."""
 
 Attributes = Mapping[str, str | int]
 
@@ -44,7 +41,7 @@ class Span(Protocol):
 
     @property
     def traceparent(self) -> str:
-        """What tells others that they work within it."""
+        """What tells others that they work within it: see `mlhub.common.tracecontext`."""
 
     def rename(self, name: str) -> None:
         """Give it the name that it could not have at its begin."""
@@ -65,8 +62,9 @@ class Tracing(Protocol):
         Args:
             name: of few different ones.
             kind: what it is to others.
-            parents: the spans that it is done for, as `traceparent`; empty ones and nonsense do not count. It
-                belongs to the first that is recorded; where there are several, it is linked to all of them.
+            parents: the spans that it is done for, as `Span.traceparent` has them; empty ones and nonsense do
+                not count. It belongs to the first that is recorded, and takes over its `tracestate`; where
+                there are several, it is linked to all of them.
             attributes: as OpenTelemetry's semantic conventions name them.
         """
 

@@ -13,6 +13,7 @@ from mlhub.servers.folder import ModelFolder
 from mlhub.servers.frameworks import create_runtime
 from mlhub.servers.metrics import KIND, InferenceMeter, MetricsResource, TracedMeter, vitals
 from mlhub.servers.options import ServerOptions
+from mlhub.servers.requestids import RequestIds
 from mlhub.servers.resources import (
     IndexResource,
     InferResource,
@@ -46,7 +47,7 @@ def create_app(options: ServerOptions) -> "falcon.asgi.App[Any, Any] | TracedApp
     siblings = Siblings(f"{KIND}.{platform}", options.shared, lambda: [*tally.read(), *vitals(platform)])
     tracing = create_tracing("mlhub-server")
     noted = [RouteNote()] if tracing else []
-    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[*noted, serving, siblings])
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[*noted, RequestIds(), serving, siblings])
     errors.add_handlers(app)
     app.add_route("/v2", ServerResource())
     app.add_route("/v2/health/live", LiveResource())

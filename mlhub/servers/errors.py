@@ -10,7 +10,6 @@ import msgspec
 
 from mlhub.common import errors
 from mlhub.common.errors import MLHubError
-from mlhub.common.logs import REQUEST_ID
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,7 +59,6 @@ def encode(detail: str) -> bytes:
 async def _on_error(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: dict[str, Any]
 ) -> None:
-    REQUEST_ID.set(req.get_header("X-Request-ID") or "-")
     _render(resp, *answer(error, f"{req.method} {req.path}"))
 
 

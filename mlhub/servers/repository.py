@@ -3,6 +3,7 @@
 import logging
 import threading
 from concurrent.futures import Executor, Future
+from contextvars import copy_context
 
 import msgspec
 
@@ -93,7 +94,8 @@ class Repository:
         with self._lock:
             future = self._loading.get(key)
             if future is None:
-                future = self._loading[key] = self._loaders.submit(self._load, key)
+                # With its context, so that what is logged there names the requests.
+                future = self._loading[key] = self._loaders.submit(copy_context().run, self._load, key)
             return future
 
     def unload(self, model: str, version: str | None) -> None:

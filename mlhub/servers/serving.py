@@ -3,6 +3,7 @@
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Final
 
 from mlhub.common.oipserver import IndexEntry
@@ -51,8 +52,10 @@ class Serving:
             answer, taken = _timed(deployed, body, header_length)
         else:
             loop = asyncio.get_running_loop()
+            # With its context, so that what is logged there names the requests.
+            run = copy_context().run
             answer, taken = await loop.run_in_executor(
-                self._predictors, _timed, deployed, body, header_length
+                self._predictors, run, _timed, deployed, body, header_length
             )
         deployed.pace.took(taken, size)
         return answer

@@ -7,8 +7,9 @@ from http import HTTPStatus
 import falcon.asgi
 import msgspec
 
-from mlhub.common import oipshared
+from mlhub.common import logs, oipshared
 from mlhub.common.errors import MalformedError
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.oipshared import SharedAnswer, SharedCall, SharedRequest
 from mlhub.servers import errors
 from mlhub.servers.body import read
@@ -37,6 +38,8 @@ class SharedResource:
         return [task.result() if task.done() else _late(task, call.patience) for task in tasks]
 
     async def _answer(self, request: SharedRequest) -> SharedAnswer:
+        # Of this one's task alone.
+        REQUEST_ID.set(logs.arrived(request.requests))
         started = time.perf_counter()
         status: int = HTTPStatus.OK
         length: int | None = None

@@ -67,9 +67,16 @@ def _tell(request: BatchRequest, parts: Sequence[Part]) -> None:
             error = part.error()
             # A refusal is between the client and the model.
             level = logging.INFO if isinstance(error, BackendRefusedError) else logging.WARNING
-            ids = logs.apart(request.requests)[start : start + part.count]
+            ids = _ids(request, start, part.count)
             _LOG.log(level, "%s of %s: %s", request.deployment, request.model, error, extra=logs.of(ids))
         start += part.count
+
+
+def _ids(request: BatchRequest, start: int, count: int) -> Sequence[str]:
+    """Return the ids of some consecutive requests of a batch."""
+    if count == len(request.sizes):
+        return (request.requests,)
+    return logs.apart(request.requests)[start : start + count]
 
 
 def _run(
@@ -78,10 +85,13 @@ def _run(
     inputs: tuple[Tensor, ...],
     sizes: Sequence[int],
     answered: Answered | None = None,
+    start: int = 0,
 ) -> list[Part]:
+    """Predict consecutive requests of a batch, from the one at `start` on."""
     try:
         if answered is None:
-            outputs = adapter.predict(request.model, request.deployment, inputs, request.outputs)
+            with logs.working_for(_ids(request, start, len(sizes))):
+                outputs = adapter.predict(request.model, request.deployment, inputs, request.outputs)
         else:
             outputs = answered.result()
     except RowsError as error:
@@ -96,7 +106,10 @@ def _run(
     middle = len(sizes) // 2
     rows = sum(sizes[:middle])
     first, second = _split(inputs, rows)
-    return _run(adapter, request, first, sizes[:middle]) + _run(adapter, request, second, sizes[middle:])
+    return [
+        *_run(adapter, request, first, sizes[:middle], start=start),
+        *_run(adapter, request, second, sizes[middle:], start=start + middle),
+    ]
 
 
 def _by_row(failed: RowsError, sizes: Sequence[int]) -> list[Part]:

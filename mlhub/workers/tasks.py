@@ -47,6 +47,7 @@ def register_predict(
         return [ENCODER.encode(reply) for reply in run_batches(adapter, requests)]
 
     def probe() -> bytes:
+        REQUEST_ID.set(NOBODY)
         try:
             adapter.probe()
         except BackendError as error:

@@ -24,6 +24,8 @@ class Seen(msgspec.Struct, frozen=True):
     trace: str
     id: str
     parent: str
+    state: str
+    """As `tracestate`."""
     links: tuple[str, ...]
     attributes: dict[str, Any]
     failed: bool
@@ -93,6 +95,7 @@ def seen(service: str, span: Any) -> Seen:
         span.trace_id.hex(),
         span.span_id.hex(),
         span.parent_span_id.hex(),
+        span.trace_state,
         tuple(link.span_id.hex() for link in span.links),
         values(span.attributes),
         span.status.code == 2,

@@ -23,10 +23,12 @@ from urllib3.exceptions import (
 )
 from urllib3.response import HTTPResponse
 
+from mlhub.common import logs, tracecontext
 from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import BackendError, BackendTimeoutError
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.settings import SettingsError
-from mlhub.common.tracing import HEADER, TRACEPARENT
+from mlhub.common.tracing import TRACEPARENT
 from mlhub.workers.adapters import credentials
 from mlhub.workers.adapters.credentials import Credentials
 
@@ -98,8 +100,10 @@ class Connections:
         """
         if self._credentials is not None:
             headers = {**headers, "Authorization": self._credentials.header()}
-        if parent := TRACEPARENT.get():
-            headers = {**headers, HEADER: parent}
+        if ids := logs.portable(REQUEST_ID.get()):
+            headers = {**headers, logs.HEADER: ids}
+        if context := TRACEPARENT.get():
+            headers = {**headers, **tracecontext.headers(context)}
         connection, prefix = self._connected(address)
         deadline = time.monotonic() + timeout
         connection.timeout = timeout

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from mlhub.common import oip, oipshared, tensor
+from mlhub.common import logs, oip, oipshared, tensor
 from mlhub.common.backend import BackendSettings
 from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import (
@@ -223,7 +223,8 @@ class OpenInferenceAdapter:
         requests = []
         for batch in batches:
             body, length = oip.encode_request(batch.inputs, batch.outputs, binary=True)
-            requests.append(SharedRequest(*self._served(batch.model, batch.deployment), length, body))
+            served = self._served(batch.model, batch.deployment)
+            requests.append(SharedRequest(*served, length, body, logs.portable(batch.requests)))
         return SharedCall(tuple(requests), self._settings.timeout * _PATIENCE)
 
     def _place(self, repository: ModelRepository, model: str, deployment: str, files: Path) -> None:

@@ -105,6 +105,22 @@ def test_workers_name_the_requests_of_clients(telling: Hub, digits: Any) -> None
     telling.wait_until_ready()
 
 
+def test_model_servers_name_the_requests_that_they_work_for(telling: Hub, digits: Any) -> None:
+    server = telling.parts["server"]
+    body = {"input": digits.rows[0].tolist()}
+    path = "/model/digits/predict"
+
+    def loads(name: str) -> bool:
+        return any("loaded digits" in line.message for line in lines(server) if line.request_id == name)
+
+    for name, prefer in (("loads-at-once", "wait=120"), ("loads-later", "respond-async, wait=120")):
+        url = f"{telling.server_url}/v2/repository/models/digits/unload"
+        assert requests.post(url, timeout=60).status_code == 200
+        answer = ask(telling, "POST", path, {"X-Request-ID": name, "Prefer": prefer}, json=body)
+        assert answer.status_code == 200, answer.text
+        telling.wait_until(lambda name=name: loads(name), f"the server names {name}")
+
+
 def test_no_log_has_secrets_or_inputs(telling: Hub, digits: Any, broker: Any, database_server: Any) -> None:
     row = [NUMBER, *digits.rows[0].tolist()[1:]]
     hook = f"http://127.0.0.1:{free_ports(('hook',), {})['hook']}/hook?signature={SIGNED}"

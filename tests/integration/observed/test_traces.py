@@ -14,6 +14,8 @@ from tests.integration.telling import ask
 TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
 PARENT: Final = "b7ad6b7169203331"
 RECORDED: Final = f"00-{TRACE}-{PARENT}-01"
+STATE: Final = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
+"""What callers want passed on."""
 UNKNOWN: Final = "a word that the model of words does not know"
 
 
@@ -35,7 +37,7 @@ def one(spans: Sequence[Seen], service: str, name: str) -> Seen:
 
 
 def test_a_prediction_is_one_trace_through_all_parts(telling: Hub, collector: Collector, digits: Any) -> None:
-    answer = predict(telling, digits, RECORDED, **{"X-Request-ID": "in-a-trace"})
+    answer = predict(telling, digits, RECORDED, **{"X-Request-ID": "in-a-trace", "tracestate": STATE})
     assert answer.status_code == 200, answer.text
     spans = collector.of(TRACE, 6)
     queue = "mlhub.telling-sklearn.predict"
@@ -50,6 +52,7 @@ def test_a_prediction_is_one_trace_through_all_parts(telling: Hub, collector: Co
     assert [span.parent for span in way] == [PARENT, *(span.id for span in way[:-1])]
     assert [span.kind for span in way] == ["SERVER", "PRODUCER", "CONSUMER", "CLIENT", "SERVER", "INTERNAL"]
     assert not any(span.failed for span in way)
+    assert {span.state for span in way} == {STATE}
     assert request.attributes == {
         "http.request.method": "POST",
         "http.response.status_code": 200,
@@ -62,6 +65,7 @@ def test_a_prediction_is_one_trace_through_all_parts(telling: Hub, collector: Co
         "messaging.system": "rabbitmq", "messaging.destination.name": queue, "mlhub.requests": 1
     }.items()  # fmt: skip
     assert call.attributes["mlhub.model"] == "digits"
+    assert served.attributes["mlhub.request_id"] == "in-a-trace"
 
 
 def test_a_batch_is_linked_to_each_of_its_requests(telling: Hub, collector: Collector, digits: Any) -> None:
@@ -102,7 +106,8 @@ def test_a_job_belongs_to_the_request_that_ordered_it(
     telling: Hub, collector: Collector, digits: Any
 ) -> None:
     trace = f"{4711:032x}"
-    answer = predict(telling, digits, f"00-{trace}-{PARENT}-01", Prefer="respond-async, wait=120")
+    headers = {"Prefer": "respond-async, wait=120", "tracestate": STATE}
+    answer = predict(telling, digits, f"00-{trace}-{PARENT}-01", **headers)
     assert answer.json()["status"] == "succeeded"
     spans = collector.of(trace, 5)
     request = one(spans, "mlhub-api", "POST /model/{name}/predict")
@@ -110,6 +115,15 @@ def test_a_job_belongs_to_the_request_that_ordered_it(
     assert (job.parent, job.kind) == (request.id, "CONSUMER")
     assert one(spans, "mlhub-jobs", "predict").parent == job.id
     assert one(spans, "mlhub-server", "inference").trace == trace
+    assert {span.state for span in spans} == {STATE}
+
+
+def test_a_tracestate_that_is_none_is_not_passed_on(telling: Hub, collector: Collector, digits: Any) -> None:
+    trace = f"{4713:032x}"
+    nonsense = "no-member-at-all"
+    assert predict(telling, digits, f"00-{trace}-{PARENT}-01", tracestate=nonsense).status_code == 200
+    assert {span.state for span in collector.of(trace, 6)} == {""}
+    assert not any(nonsense in part.log for part in telling.parts.values())
 
 
 def test_a_failure_is_seen_in_its_trace(telling: Hub, collector: Collector, digits: Any) -> None:
@@ -133,7 +147,7 @@ def test_what_is_not_sampled_and_what_watches_makes_no_spans(
     assert ask(telling, "GET", "/nothing", {"traceparent": f"00-{trace}-{PARENT}-01"}).status_code == 404
     (after,) = collector.of(trace, 1)
     assert after.name == "GET"
-    known = {TRACE, trace, *(f"{number:032x}" for number in (*range(1, 65), 4711, 4712))}
+    known = {TRACE, trace, *(f"{number:032x}" for number in (*range(1, 65), 4711, 4712, 4713))}
     assert {span.trace for span in collector.spans} <= known
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import Ridge
 
+from mlhub.common import oip, oipshared, tensor
+from mlhub.common.oipshared import SharedCall, SharedRequest
+
 WIDTH = 40_000
 
 
@@ -93,6 +96,20 @@ def test_without_a_version_a_newer_one_takes_over(start: Any, trained: Any) -> N
         return str(server.post(path, given).json()["model_version"])
 
     server.wait_until(lambda: newest() == "2", "the newer version")
+
+
+def test_the_log_names_those_that_a_model_is_loaded_for(start: Any, trained: Any) -> None:
+    server = start()
+    for name in ("a", "b", "c", "d"):
+        server.save(f"{name}/1", trained.plain)
+    text, length = oip.encode_request([tensor.encode("input", trained.rows)], (), binary=True)
+    together = [SharedRequest(name, "1", length, text, f"for-{name}") for name in ("a", "b")]
+    call = SharedCall(tuple(together), 60.0)
+    server.post(oipshared.PATH, oipshared.ENCODER.encode(call), headers={"X-Request-ID": "for-both"})
+    server.post("/v2/repository/models/c/load", headers={"X-Request-ID": "one,two"})
+    server.post("/v2/repository/models/d/load", headers={"X-Request-ID": "a] forged [b"})
+    for name, ids in {"a": "for-a", "b": "for-b", "c": "one,two", "d": "-"}.items():
+        assert f"[{ids}] loaded {name} version 1" in server.log
 
 
 def test_loading_one_model_keeps_nobody_from_another(start: Any, trained: Any, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class TFaaS:
         self.open: set[socket.socket] = set()
         """Connections that there are."""
         self.calls: list[str] = []
+        self.named: set[tuple[str | None, str | None]] = set()
+        """Requests and span that predictions were made for."""
         self.uploads: list[bytes] = []
         self.lock = threading.Lock()
         self._port = 0
@@ -146,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
     def is_too_much(self) -> bool:
         with self.tfaas.lock:
             self.tfaas.calls.append(f"{self.command} {self.path}")
+            if self.path.startswith("/predict"):
+                self.tfaas.named.add((self.headers["X-Request-ID"], self.headers["traceparent"]))
             if self.tfaas.always_busy and self.path.startswith("/predict"):
                 return True
             if self.tfaas.limit is not None and self.path.startswith("/predict"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlhub.common import tensor
+from mlhub.common import logs, tensor
 from mlhub.common.backend import BackendSettings
 from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import (
@@ -22,6 +22,7 @@ from mlhub.common.errors import (
     NotDeployedError,
 )
 from mlhub.common.signature import ANY, TensorSpec
+from mlhub.common.tracing import TRACEPARENT
 from mlhub.workers.adapters import create_adapter
 from mlhub.workers.adapters.base import BackendAdapter, RowsError
 from mlhub.workers.batch import run_batch
@@ -128,6 +129,17 @@ def test_rows_come_back_in_order_over_few_kept_connections(tfaas: Any, files: Pa
     assert 1 < tfaas.most_predicting <= 4
     assert tfaas.connections - before <= 4
     assert tfaas.calls.count("POST /predict/json") == 300
+
+
+def test_the_call_for_each_row_says_whom_it_is_for(adapter: BackendAdapter, tfaas: Any) -> None:
+    token = TRACEPARENT.set("span")
+    try:
+        with logs.working_for(["one", "two"]):
+            predict(adapter, ROWS)
+    finally:
+        TRACEPARENT.reset(token)
+    predict(adapter, ROWS)
+    assert tfaas.named == {("one,two", "span"), (None, None)}
 
 
 def test_integers_and_rows_of_several_dimensions_are_sent_flat(adapter: BackendAdapter) -> None:

@@ -82,3 +82,20 @@ def test_a_lease_that_is_not_renewed_is_told_with_the_requests_of_its_job(lines:
         assert renewal.wait(60)
         assert lost.wait(60)
     assert lines() == [("one", "renewing")]
+
+
+def test_no_more_ids_go_along_with_a_call_than_fit() -> None:
+    ids = [f"{number:036d}" for number in range(64)]
+    few = logs.joined(ids[:3])
+    assert logs.portable(few) == few
+    assert logs.portable(NOBODY) == ""
+    assert logs.apart(logs.portable(logs.joined(ids))) == ids[:13]
+    exact = logs.joined(["a" * 255, "b" * 256])
+    assert logs.portable(exact) == exact
+    assert logs.portable(f"{exact},c") == exact
+    assert logs.arrived(exact) == exact
+
+
+@pytest.mark.parametrize("sent", [None, "", "a b", "a\x1b[31m", "a] forged", "é", "a" * 513, "a\n"])
+def test_what_is_no_list_of_ids_is_not_written_to_a_line(sent: str | None) -> None:
+    assert logs.arrived(sent) == NOBODY

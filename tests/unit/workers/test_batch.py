@@ -16,6 +16,7 @@ from mlhub.common.errors import (
     BackendTimeoutError,
     BackendUnreachableError,
 )
+from mlhub.common.logs import REQUEST_ID
 from mlhub.common.tensor import Tensor
 from mlhub.workers.adapters.base import Answered
 from mlhub.workers.batch import run_batch, run_batches
@@ -28,6 +29,8 @@ class Server:
 
     def __init__(self, error: BackendError | None = None, flat: bool = False) -> None:
         self.calls = 0
+        self.named: list[str] = []
+        """The requests of each call."""
         self._error = error
         self._flat = flat
 
@@ -35,6 +38,7 @@ class Server:
         self, model: str, deployment: str, inputs: Sequence[Tensor], outputs: Sequence[str] = ()
     ) -> tuple[Tensor, ...]:
         self.calls += 1
+        self.named.append(REQUEST_ID.get())
         if self._error is not None:
             raise self._error
         (array,) = (tensor.decode(item) for item in inputs)
@@ -73,6 +77,15 @@ def test_a_good_batch_is_one_call() -> None:
 def test_exactly_the_bad_requests_fail(requests: list[list[float]]) -> None:
     expected = ["backend_refused" if BAD in rows else [value * 2 for value in rows] for rows in requests]
     assert ask(Server(), requests) == expected
+
+
+def test_each_call_names_the_requests_that_it_is_for() -> None:
+    server = Server()
+    rows = tensor.encode("x", np.array([[1.0], [2.0], [BAD], [4.0]]))
+    batch = BatchRequest("m", "d", (rows,), (1, 1, 1, 1), requests="a,b,c,d")
+    single = BatchRequest("m", "d", (tensor.encode("x", np.ones((1, 1))),), (1,), requests="e")
+    run_batches(server, [batch, single])  # type: ignore[arg-type]
+    assert server.named == ["a,b,c,d", "a,b", "c,d", "c", "d", "e"]
 
 
 def test_one_bad_among_many_costs_few_calls() -> None:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -162,7 +163,9 @@ class TFaaSAdapter:
             except BackendError as error:
                 return error
 
-        answers = list(self._rows.map(ask, rows.calls(inputs, name)))
+        # Each thread needs a context of its own to know whom and which span it works for.
+        calls = [(copy_context(), call) for call in rows.calls(inputs, name)]
+        answers = list(self._rows.map(lambda one: one[0].run(ask, one[1]), calls))
         errors = {place: item for place, item in enumerate(answers) if isinstance(item, BackendError)}
         good = [item for item in answers if not isinstance(item, BackendError)]
         if not errors:
