@@ -44,6 +44,7 @@ from mlhub.workers.bulk import BulkJob
 from mlhub.workers.bulksweeper import BulkSweeper
 from mlhub.workers.bundle.archive import UnpackLimits
 from mlhub.workers.consumer import DeadLetters, PassingControl, QueueConsumer
+from mlhub.workers.courtesy import Courtesy
 from mlhub.workers.dispatcher import Dispatcher
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.queuelength import QueueLength
@@ -149,7 +150,9 @@ def _add_jobs(
     bulk_shelf = BulkShelf(bulks, shelf, bundles)
     publish, waiting = _publisher(app), QueueLength(app)
     send_turn = partial(publish, topology.JOB_BULK)
-    bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn, tracing)
+    # One for all that may wait, so that they take turns with each other, too.
+    courtesy = Courtesy()
+    bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn, courtesy, tracing)
     tasks.register_jobs(
         app,
         PredictionJob(
@@ -164,6 +167,7 @@ def _add_jobs(
         bulk_job,
         ValidationJob(records, models, adapter, claims, rules),
         RemovalJob(records, adapter, claims),
+        courtesy,
     )
     bulk_sweeper = BulkSweeper(bulks, bulk_shelf, bulk_job, send_turn, waiting, settings.sweep_interval)
     sweeper = Sweeper(

@@ -18,6 +18,7 @@ from mlhub.storage.predictions import PredictionStore
 from mlhub.workers.adapters.base import BackendAdapter
 from mlhub.workers.attempts import AttemptPolicy, attempt
 from mlhub.workers.bulkchunk import ChunkRunner
+from mlhub.workers.courtesy import Courtesy
 from mlhub.workers.lease import renewed
 
 _LOG = logging.getLogger(__name__)
@@ -40,12 +41,13 @@ class BulkJob:
         adapter: BackendAdapter,
         policy: AttemptPolicy,
         send: Pass,
+        courtesy: Courtesy,
         tracing: Tracing | None = None,
     ) -> None:
         self._bulks = bulks
         self._shelf = shelf
         self._predictions = predictions
-        self._runner = ChunkRunner(adapter)
+        self._runner = ChunkRunner(adapter, courtesy)
         self._policy = policy
         self._send = send
         self._tracing = tracing

@@ -14,6 +14,7 @@ from mlhub.common.tensor import Tensor
 from mlhub.storage.bundles import BundleWriter
 from mlhub.workers.adapters.base import BackendAdapter, RowsError
 from mlhub.workers.bulkpace import BulkPace
+from mlhub.workers.courtesy import Courtesy
 
 _LONGEST: Final = 1.0
 """Seconds after which a worker ends its chunk where it is, so that others have their turn."""
@@ -38,10 +39,11 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class ChunkRunner:
-    """Predicts chunks with the model servers of one backend."""
+    """Predicts chunks with the model servers of one backend, and pauses between calls where others wait."""
 
-    def __init__(self, adapter: BackendAdapter) -> None:
+    def __init__(self, adapter: BackendAdapter, courtesy: Courtesy) -> None:
         self._adapter = adapter
+        self._courtesy = courtesy
         self._pace = BulkPace()
 
     def run(self, bulk: Bulk, span: Span, data: bytes, writer: BundleWriter) -> Written:
@@ -64,8 +66,11 @@ class ChunkRunner:
         seconds = 0.0
         output: BulkOutput | None = None
         while output is None or (done < span.rows and time.monotonic() < end and size < _LARGEST):
-            wanted = min(self._pace.rows(bulk.deployment), span.rows - done)
-            count, result, took = self._ask(bulk, reader, span.first, done, wanted)
+            brief = self._courtesy.contended
+            wanted = min(self._pace.rows(bulk.deployment, brief=brief), span.rows - done)
+            with self._courtesy.working():
+                count, result, took = self._ask(bulk, reader, span.first, done, wanted)
+            self._pace.took(bulk.deployment, count, took, brief=brief)
             own = BulkOutput(result.name, result.datatype, result.shape[1:])
             if output not in (None, own):
                 raise BackendError(f"Their output is {own}, that of others {output}.")
@@ -100,7 +105,6 @@ class ChunkRunner:
             self._pace.slower(bulk.deployment)
             raise
         took = time.monotonic() - started
-        self._pace.took(bulk.deployment, count, took)
         return count, _chosen(bulk, outputs, count), took
 
 

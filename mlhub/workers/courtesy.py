@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mlhub.workers.fairlock import FairLock
 from mlhub.workers.foreground import Foreground
 
 _CONTENDED: Final = 0.25
@@ -26,7 +27,7 @@ _LONGEST: Final = 0.5
 _TURN: Final = 4.0
 """Seconds that a thread waits for its turn: what another one does may take minutes, with a slow model."""
 _SHORTEST: Final = 1e-3
-"""Seconds of computing and waiting that tell anything."""
+"""Seconds of computing and waiting that tell anything; those of shorter work are added up."""
 _STATISTICS: Final = Path("/proc/thread-self/schedstat")
 """What Linux says of a thread: nanoseconds on a processor, nanoseconds of waiting for one, turns."""
 
@@ -65,27 +66,46 @@ class Courtesy:
         self._clock = clock
         self._patience = patience
         self._others = others or Foreground().share
-        self._turn = threading.Lock()
+        self._turn = FairLock()
+        self._lock = threading.Lock()
+        self._since = Times(0.0, 0.0)
+        """What threads did in their work since it last told anything."""
         self._contended = False
+
+    @property
+    def contended(self) -> bool:
+        """Whether others want the processors, as far as the work that ended last could tell."""
+        return self._contended
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Pause after the block, if processors were wanted by others during it."""
-        has_turn = self._contended and self._turn.acquire(timeout=self._patience)
+        has_turn = self._contended and self._turn.acquire(self._patience)
         try:
             before, begun = self._read(), self._clock()
             yield
-            after = self._read()
-            # Asked each time, so that what it says is of the last moment.
-            wanted = self._others() >= _WANTED
-            self._contended = (
-                wanted and before is not None and after is not None and _is_contended(before, after)
-            )
+            self._learn(before, self._read())
             if self._contended:
                 self._sleep(min(_LONGEST, _PAUSE * (self._clock() - begun)))
         finally:
             if has_turn:
                 self._turn.release()
+
+    def _learn(self, before: Times | None, after: Times | None) -> None:
+        """Find out whether others want the processors, from what a thread did."""
+        if before is None or after is None:
+            return
+        # Asked each time, so that what it says is of the last moment.
+        wanted = self._others() >= _WANTED
+        with self._lock:
+            computing = self._since.computing + after.computing - before.computing
+            waiting = self._since.waiting + after.waiting - before.waiting
+            total = computing + waiting
+            if total < _SHORTEST:
+                self._since = Times(computing, waiting)
+                return
+            self._since = Times(0.0, 0.0)
+            self._contended = wanted and waiting / total >= _CONTENDED
 
 
 def thread_times() -> Times | None:
@@ -95,9 +115,3 @@ def thread_times() -> Times | None:
     except (OSError, ValueError):
         return None
     return Times(int(computing) / 1e9, int(waiting) / 1e9)
-
-
-def _is_contended(before: Times, after: Times) -> bool:
-    computing, waiting = after.computing - before.computing, after.waiting - before.waiting
-    total = computing + waiting
-    return total >= _SHORTEST and waiting / total >= _CONTENDED

@@ -60,10 +60,14 @@ def register_predict(
 
 
 def register_jobs(
-    app: Celery, prediction: PredictionJob, bulk: BulkJob, validation: ValidationJob, removal: RemovalJob
+    app: Celery,
+    prediction: PredictionJob,
+    bulk: BulkJob,
+    validation: ValidationJob,
+    removal: RemovalJob,
+    courtesy: Courtesy,
 ) -> None:
     """Add the tasks of a job pool; what they find is recorded in the database, not returned."""
-    courtesy = Courtesy()
 
     def predict(task: Any, identities: str | list[str]) -> None:
         redelivered = bool(task.request.delivery_info.get("redelivered"))

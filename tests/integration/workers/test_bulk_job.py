@@ -26,6 +26,7 @@ from mlhub.storage.versions import VersionStore
 from mlhub.workers.attempts import AttemptPolicy
 from mlhub.workers.bulk import BulkJob
 from mlhub.workers.bulksweeper import BulkSweeper
+from mlhub.workers.courtesy import Courtesy
 
 DAY = timedelta(days=1)
 LEASE = timedelta(seconds=30)
@@ -137,7 +138,9 @@ def place(database: Any, tmp_path: Path) -> Iterator[Place]:
     shelf = BulkShelf(bulks, BundleShelf(store, copies, versions), store)
     server, sent = Server(), list[str]()
     policy = AttemptPolicy(2, LEASE)
-    job = BulkJob(bulks, shelf, predictions, server, policy, lambda turn, _: sent.append(turn))  # type: ignore[arg-type]
+    # It pauses for nobody, whatever else this machine does.
+    courtesy = Courtesy(lambda: None)
+    job = BulkJob(bulks, shelf, predictions, server, policy, lambda turn, _: sent.append(turn), courtesy)  # type: ignore[arg-type]
     yield Place(predictions, bulks, shelf, store, copies, server, sent, job)
     db.client.close()
 

@@ -39,3 +39,24 @@ def test_the_few_rows_at_the_end_of_a_chunk_say_nothing_of_full_calls() -> None:
     assert pace.rows("d") == full
     pace.took("d", 3, 1.0)
     assert pace.rows("d") == 1
+
+
+def test_a_brief_call_has_a_part_of_the_rows_and_tells_of_full_ones() -> None:
+    pace = BulkPace()
+    pace.took("d", 256, 0.0256)
+    assert pace.rows("d") == 2500
+    assert pace.rows("d", brief=True) == 1000
+    pace.took("d", 1000, 0.1, brief=True)
+    assert pace.rows("d") == 2500
+    pace.took("d", 1000, 1.0, brief=True)
+    assert pace.rows("d") == 250
+    pace.took("d", 100, 60.0, brief=True)
+    assert pace.rows("d", brief=True) == 1
+
+
+def test_brief_calls_of_a_quick_model_grow_as_well() -> None:
+    pace = BulkPace()
+    for _ in range(5):
+        rows = pace.rows("d", brief=True)
+        pace.took("d", rows, rows * 1e-6, brief=True)
+    assert pace.rows("d") == 16_384

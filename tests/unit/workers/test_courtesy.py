@@ -57,6 +57,13 @@ def test_jobs_that_are_only_in_each_others_way_go_on(machine: Machine) -> None:
     assert machine.pauses == [pytest.approx(0.2)]
 
 
+def test_short_pieces_of_work_tell_together(machine: Machine) -> None:
+    for _ in range(9):
+        machine.work(0.01, computing=0.0001, waiting=0.0001)
+    assert machine.pauses == [pytest.approx(0.04)] * 5
+    assert machine.courtesy.contended
+
+
 def test_where_the_system_does_not_tell_there_is_no_pause(machine: Machine) -> None:
     machine.times = None
     machine.work(1.0, computing=0.0, waiting=0.0)

@@ -7,6 +7,7 @@ import pytest
 
 from mlhub.common import topology
 from mlhub.common.errors import NotFoundError, UnavailableError
+from mlhub.workers.courtesy import Courtesy
 from mlhub.workers.tasks import register_jobs
 
 
@@ -22,7 +23,7 @@ class Job:
 
 def tasks(error: Exception) -> Any:
     app = topology.celery_app("memory://")
-    register_jobs(app, *[Job(error)] * 4)  # type: ignore[arg-type]
+    register_jobs(app, *[Job(error)] * 4, Courtesy())  # type: ignore[arg-type]
     return app.tasks
 
 
