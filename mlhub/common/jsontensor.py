@@ -44,19 +44,17 @@ def parse(raw: msgspec.Raw, datatype: str, pointer: str) -> Array:
 
 
 def _array(nested: Any, dtype: np.dtype[Any], datatype: str, depth: int, pointer: str) -> Array:
+    # The widest floating numbers are those that the decoder reads, and it refuses what they cannot hold.
+    is_narrow = dtype.kind == "f" and dtype.itemsize < _WIDEST
     try:
-        array = (
-            _narrowed(nested, dtype)
-            if dtype.kind == "f" and dtype.itemsize < _WIDEST
-            else np.array(nested, dtype)
-        )
+        array = _narrowed(nested, dtype) if is_narrow else np.array(nested, dtype)
     except OverflowError:
         raise _bad(pointer, f"A number here does not fit {datatype}.") from None
     except ValueError:
         raise _bad(pointer, "The lists here differ in length; every row needs the same shape.") from None
     if array.ndim != depth:
         raise _bad(pointer, "The lists here differ in length; every row needs the same shape.")
-    if dtype.kind == "f" and not np.isfinite(array).all():
+    if is_narrow and not np.isfinite(array).all():
         raise _bad(pointer, f"A number here is too large for {datatype}.")
     return array
 
