@@ -60,3 +60,11 @@ def test_any_json_is_an_array_or_refused(value: Any) -> None:
             parse(value, datatype)
         except UnacceptableError as error:
             assert error.fields
+
+
+@pytest.mark.parametrize(
+    "text", [b"[1e999]", b"[[0.5], [-1e400]]", b"[1" + b"0" * 400 + b"]", b"[NaN]", b"[Infinity]"]
+)
+def test_what_no_float_holds_is_refused(text: bytes) -> None:
+    with pytest.raises((UnacceptableError, msgspec.DecodeError)):
+        jsontensor.parse(msgspec.Raw(text), "FP64", "/input")
