@@ -18,7 +18,7 @@ from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.meter import BatchMeter
 from mlhub.api.gateway.shipment import Shipment
 from mlhub.api.gateway.slots import Limits
-from mlhub.common import metrics, topology
+from mlhub.common import logs, metrics, topology
 from mlhub.common.batch import ENCODER, REPLY, BatchReply, Part
 from mlhub.common.errors import BackendError, DeadlineError, MLHubError, UnavailableError
 from mlhub.common.logs import REQUEST_ID
@@ -222,7 +222,10 @@ class Batcher:
     def _answer_one(self, waiter: Waiter, answer: Answer) -> None:
         if not waiter.is_settled:
             self._settle(waiter)
-            waiter.answered(answer)
+            try:
+                waiter.answered(answer)
+            except Exception:  # noqa: BLE001 (the edge of a request: those of the others go on)
+                _LOG.exception("an answer was lost on its way out", extra=logs.of([waiter.request]))
 
     def _fail_one(self, waiter: Waiter, error: MLHubError) -> None:
         if not waiter.is_settled:

@@ -9,7 +9,7 @@ import pytest
 
 from mlhub.api.gateway.answer import Answer
 from mlhub.api.gateway.batcher import Batcher
-from mlhub.api.gateway.group import Target
+from mlhub.api.gateway.group import AwaitedWaiter, Target
 from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.slots import Limits, Slots
 from mlhub.common import metrics, tensor
@@ -469,3 +469,22 @@ def test_what_a_worker_failed_on_is_told_by_its_requests(caplog: pytest.LogCaptu
 
     asyncio.run(fail())
     assert [line.request_id for line in caplog.records] == ["first,second"]  # type: ignore[attr-defined]
+
+
+def test_a_request_that_fails_at_its_answer_takes_no_other_along(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(AwaitedWaiter):
+        def answered(self, answer: Answer) -> None:
+            raise OSError("its client is gone")
+
+    async def test() -> None:
+        worker = Worker()
+        rows = Rows({"x": np.array([[1.0]])}, 1, single=True)
+        before, after = worker.ask(1.0), worker.ask(3.0)
+        worker.batcher.submit(TARGET, Broken(rows, asyncio.get_running_loop().time(), 30, "broken-1", ""))
+        await settle()
+        assert [request.sizes for request in worker.requests()] == [(1, 1, 1)]
+        worker.answer(0)
+        assert [(await one).outputs["y"].tolist() for one in (before, after)] == [[[2.0]], [[4.0]]]
+
+    asyncio.run(test())
+    assert [vars(record)["request_id"] for record in caplog.records] == ["broken-1"]
