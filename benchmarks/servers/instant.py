@@ -27,6 +27,7 @@ class InstantGateway:
 
     def __init__(self, *_: Any) -> None:
         """Need nothing."""
+        self._waiting: list[Waiter] = []
 
     def start(self) -> None:
         """Connect to nothing."""
@@ -45,16 +46,27 @@ class InstantGateway:
         """Answer, after one turn of the event loop as a real answer takes at least."""
         del target, wait
         await asyncio.sleep(0)
-        return _answer(rows)
+        return Answer(_eights(rows.count))
 
     def submit(self, target: Target, waiter: Waiter) -> None:
-        """Answer in the next turn of the event loop."""
+        """Answer in the next turn of the event loop, with all that come at the same time, as a batch is."""
         del target
-        asyncio.get_running_loop().call_soon(lambda: waiter.answered(_answer(waiter.rows)))
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._answer_all)
+        self._waiting.append(waiter)
+
+    def _answer_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        outputs = _eights(sum(waiter.rows.count for waiter in waiting))
+        start = 0
+        for waiter in waiting:
+            end = start + waiter.rows.count
+            waiter.answered(Answer(outputs, start, end))
+            start = end
 
 
-def _answer(rows: Rows) -> Answer:
-    return Answer(Outputs([tensor.encode("predict", np.full(rows.count, 8))], 0.0, 0.0))
+def _eights(count: int) -> Outputs:
+    return Outputs([tensor.encode("predict", np.full(count, 8))], 0.0, 0.0)
 
 
 def _create(settings: Settings) -> Any:
