@@ -1,11 +1,18 @@
 """What is wrong with a text that should be JSON, said to whoever wrote it."""
 
+import codecs
 import re
 from typing import Final
 
 _NO_NUMBER: Final = re.compile(rb"[\s,:\[](NaN|nan|[-+]?Infinity|[-+]?inf)\b")
 _TRUNCATED: Final = "truncated"
 """What msgspec says of a text that ends too early, and of half a surrogate pair."""
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "begins with a byte order mark; save it as UTF-8 without one"),
+    (codecs.BOM_UTF16_LE, "is UTF-16; save it as UTF-8"),
+    (codecs.BOM_UTF16_BE, "is UTF-16; save it as UTF-8"),
+)
+"""What editors on Windows put before a text, and what to do about it."""
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -24,6 +31,9 @@ def fault(text: bytes, error: Exception) -> str:
 
 
 def _reason(text: bytes, error: Exception) -> str:
+    for mark, meaning in _MARKS:
+        if text.startswith(mark):
+            return f"it {meaning}"
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     if found := _NO_NUMBER.search(text):

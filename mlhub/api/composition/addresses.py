@@ -1,5 +1,6 @@
 """The addresses that an API process answers at, each with what answers there."""
 
+from mlhub.api.composition.heads import add_heads
 from mlhub.api.composition.services import Services
 from mlhub.api.composition.stores import Stores
 from mlhub.api.resources import inference
@@ -34,13 +35,15 @@ def addresses(stores: Stores, services: Services, settings: Settings) -> dict[st
     bulk = BulkAcceptance(services.bulks, services.gateway, settings)
     # One for all its addresses: it keeps predictions together that come at the same time.
     predict = PredictResource(services.routes, services.gateway, services.predictions, bulk, settings)
-    return {
+    found = {
         "/": StartResource(),
         **_models(stores, services, settings, predict),
         **_predictions(services, settings, predict),
         **_operations(services, settings),
         **_open_inference(services, settings, predict),
     }
+    add_heads(found)
+    return found
 
 
 def _models(

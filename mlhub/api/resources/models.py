@@ -36,6 +36,8 @@ from mlhub.storage.terms import ModelFilter
 _FIELDS: Final = msgspec.json.Decoder(ModelFields)
 _PARAMETERS: Final = (*ModelFilter.__struct_fields__, "sort", "limit", "cursor")
 """What a list of entries takes."""
+_LONGEST_QUERY: Final = 500
+"""Characters of `q`: each of its words is looked for."""
 
 
 class ModelsResource:
@@ -158,8 +160,11 @@ def _filter(req: falcon.asgi.Request) -> ModelFilter:
     model_type, state = req.get_param("type"), req.get_param("state")
     if state is not None and state not in list(ModelState):
         raise UnacceptableError(f"state takes one of {', '.join(ModelState)}.", code="bad_parameter")
+    words = req.get_param("q") or ""
+    if len(words) > _LONGEST_QUERY:
+        raise UnacceptableError(f"q takes at most {_LONGEST_QUERY} characters.", code="bad_parameter")
     return ModelFilter(
-        q=req.get_param("q") or "",
+        q=words,
         type=None if model_type is None else ModelType.parse(model_type),
         discipline=req.get_param("discipline"),
         owner=req.get_param("owner"),

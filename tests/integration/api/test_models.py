@@ -135,7 +135,17 @@ def test_lists_come_in_pages_that_hold_everything_once(hub: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "limit=99999", "sort=size", "state=odd", "type=odd", "tags=paged"]
+    "query",
+    [
+        "limit=0",
+        "limit=x",
+        "limit=99999",
+        "sort=size",
+        "state=odd",
+        "type=odd",
+        "tags=paged",
+        f"q={'a' * 501}",
+    ],
 )
 def test_bad_parameters_of_lists_are_refused(hub: Any, query: str) -> None:
     assert hub.call("GET", f"/models?{query}").status_code == 422
@@ -147,6 +157,23 @@ def test_a_parameter_that_a_list_does_not_have_is_named(hub: Any) -> None:
         assert answer.status_code == 422
         assert "no parameter 'limti'; it takes" in answer.json()["detail"]
     assert hub.call("GET", "/v2?limti=1").status_code == 200
+
+
+def test_what_can_be_read_can_be_looked_at_without_its_body(hub: Any, published: str) -> None:
+    for path in (
+        f"/model/{published}",
+        "/models?limit=1",
+        "/predictions",
+        f"/v2/models/{published}",
+        "/status",
+    ):
+        whole, head = hub.call("GET", path), hub.call("HEAD", path)
+        assert head.status_code == 200, path
+        assert head.content == b""
+        assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+        assert head.headers.get("ETag") == whole.headers.get("ETag")
+    assert hub.call("HEAD", "/model/nobody").status_code == 404
+    assert "HEAD" in hub.call("PATCH", "/models").headers["Allow"]
 
 
 def test_the_hub_itself_tells_its_addresses(hub: Any) -> None:

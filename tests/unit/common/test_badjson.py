@@ -21,6 +21,8 @@ from mlhub.common.errors import MalformedError, UnacceptableError
         (b'{"a": 1}x', "is not JSON: trailing characters (byte 9)"),
         (b"NaNs", "is not JSON: invalid character (byte 0)"),
         (b"[" * 100_000, "is nested too deeply"),
+        (b"\xef\xbb\xbf{}", "is not JSON: it begins with a byte order mark; save it as UTF-8 without one"),
+        ("{}".encode("utf-16"), "is not JSON: it is UTF-16; save it as UTF-8"),
     ],
 )
 def test_a_fault_is_named(text: bytes, said: str) -> None:
