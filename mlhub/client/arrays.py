@@ -12,16 +12,35 @@ from mlhub.common.errors import MLHubError
 from mlhub.common.tensor import Array
 
 
-def encode_rows(rows: Any) -> bytes:
-    """Make the body `{"input": …}` from an array, or from lists of numbers, texts or arrays.
+def encode_rows(rows: Any, outputs: Iterable[str] = ()) -> bytes:
+    """Make a body from an array, from lists of numbers, texts or arrays, or from inputs by name.
+
+    `outputs` names those to ask for; none means the model's default.
 
     Raises:
         HubError: JSON cannot carry what is in there.
     """
+    wanted = {"outputs": list(outputs)} if outputs else {}
     try:
-        return msgspec.json.encode({"input": _plain(rows)}, enc_hook=_plain)
+        given = {"inputs": rows} if isinstance(rows, Mapping) else {"input": _plain(rows)}
+        return msgspec.json.encode(given | wanted, enc_hook=_plain)
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise HubError(f"These rows cannot be sent: {error}.", code="bad_input") from error
+
+
+def is_table(rows: Any) -> bool:
+    """Tell whether rows are a data frame, as pandas has them: columns with names."""
+    return hasattr(rows, "columns") and hasattr(rows, "__array__")
+
+
+def are_inputs(rows: Any) -> bool:
+    """Tell whether rows are inputs by name, each with the rows first."""
+    return isinstance(rows, Mapping) and all(np.ndim(values) for values in rows.values())
+
+
+def columns(table: Any) -> dict[str, Any]:
+    """Return the columns of a data frame by name."""
+    return {str(name): np.asarray(table[name]) for name in table.columns}
 
 
 def encode_inputs(inputs: Mapping[str, Any], outputs: Iterable[str] = ()) -> bytes:

@@ -1,7 +1,7 @@
 """Predictions of a hub as methods: at once, later, and of whole files."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +12,7 @@ from mlhub.client import arrays, bulk, bundle
 from mlhub.client.address import prediction_path, version_path
 from mlhub.client.bundle import Progress
 from mlhub.client.calls import JSON, Calls
+from mlhub.client.errors import HubError
 from mlhub.client.job import Job, succeeded
 from mlhub.client.records import Answer, Prediction, read
 from mlhub.client.transport import Repeat
@@ -27,15 +28,31 @@ class Predictions(Calls):
 
         Args:
             name: of the model.
-            rows: one row or several, as an array or as lists.
+            rows: one row or several, as an array, as lists or as a data frame; for a model with several
+                inputs, objects with their names.
             version: the latest one unless given.
             wait: seconds the hub may take; its own default unless given.
         """
         return arrays.array_of(self.ask(name, rows, version, wait).output)
 
-    def ask(self, name: str, rows: Any, version: str | None = None, wait: float | None = None) -> Answer:
-        """Predict as `predict` does; return the answer as JSON has it, with version and labels."""
-        return read(self._predict(name, arrays.encode_rows(rows), version, wait), Answer)
+    def ask(
+        self,
+        name: str,
+        rows: Any,
+        version: str | None = None,
+        wait: float | None = None,
+        *,
+        outputs: Iterable[str] = (),
+    ) -> Answer:
+        """Predict as `predict` does; return the answer as JSON has it, with version and labels.
+
+        `outputs` names those to give, the model's default unless given.
+        """
+        wanted = tuple(outputs)
+        return read(
+            _sent(rows, lambda given: self._predict(name, arrays.encode_rows(given, wanted), version, wait)),
+            Answer,
+        )
 
     def infer(
         self,
@@ -70,13 +87,17 @@ class Predictions(Calls):
             version: the latest one unless given.
             webhook: address that the hub calls when it has ended, with the prediction as JSON.
         """
-        body = arrays.encode_inputs(rows) if isinstance(rows, Mapping) else arrays.encode_rows(rows)
         # Where the hub knows the key, a repetition gets the first answer.
         headers = {**JSON, "Prefer": "respond-async", "Idempotency-Key": str(uuid4())}
         address = version_path(name, version or LATEST, "predict")
         parameters = {} if webhook is None else {"webhook": webhook}
-        response = self._http.call("POST", address, params=parameters, data=body, headers=headers)
-        return Job(self, read(response, Prediction).id)
+
+        def send(given: Any) -> requests.Response:
+            body = encode(given)
+            return self._http.call("POST", address, params=parameters, data=body, headers=headers)
+
+        encode = arrays.encode_inputs if arrays.are_inputs(rows) else arrays.encode_rows
+        return Job(self, read(_sent(rows, send), Prediction).id)
 
     def submit_file(
         self,
@@ -168,3 +189,13 @@ class Predictions(Calls):
     def _predict(self, name: str, body: bytes, version: str | None, wait: float | None) -> requests.Response:
         address = version_path(name, version or LATEST, "predict")
         return self._http.call("POST", address, data=body, headers=JSON, wait=wait, repeat=Repeat.SAFE)
+
+
+def _sent(rows: Any, send: Callable[[Any], requests.Response]) -> requests.Response:
+    """Send rows; those of a data frame by the names of its columns where the model takes each as an input."""
+    try:
+        return send(rows)
+    except HubError as error:
+        if error.code != "unnamed_inputs" or not arrays.is_table(rows):
+            raise
+        return send(arrays.columns(rows))

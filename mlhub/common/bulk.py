@@ -70,6 +70,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Of a text, where its units begin."""
     delimiter: str = ","
     """What stands between the numbers of a line of CSV."""
+    columns: tuple[str, ...] = ()
+    """Names in the heading of a CSV, where they say which input a column is."""
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from mlhub.common import npy, rows
+from mlhub.common import bulktable, npy, rows
 from mlhub.common.bulk import BulkForm, Layout, Span, row_bytes
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.rows import Rows
@@ -50,7 +50,9 @@ def read_span(layout: Layout, signature: Signature, span: Span, data: bytes) -> 
     """
     if layout.array is not None:
         return _ArrayReader(layout, layout.array, signature, span, data)
-    parse = _csv_rows(layout.delimiter) if layout.form is BulkForm.CSV else _json_rows
+    parse: _Parse = _json_rows
+    if layout.form is BulkForm.CSV:
+        parse = _table_rows(layout) if layout.columns else _csv_rows(layout.delimiter)
     return _LineReader(parse, signature, span, data)
 
 
@@ -181,18 +183,32 @@ def _json_rows(lines: Sequence[bytes], signature: Signature) -> Rows:
 
 def _csv_rows(delimiter: str) -> _Parse:
     def parse(lines: Sequence[bytes], signature: Signature) -> Rows:
-        try:
-            texts = [line.decode().rstrip("\r") for line in lines]
-        except UnicodeDecodeError as error:
-            raise UnacceptableError("The line is not UTF-8.", code="bad_input") from error
-        if not all(text.strip() for text in texts):
-            raise UnacceptableError("The line is empty.", code="bad_input")
+        texts = _decoded(lines)
         (spec,) = signature.inputs
         table = _texts(texts, delimiter) if spec.datatype == "BYTES" else _numbers(texts, delimiter)
         array = table.reshape(-1) if not spec.row and table.shape[1] == 1 else rows.unflattened(table, spec)
         return rows.from_array(array, signature)
 
     return parse
+
+
+def _table_rows(layout: Layout) -> _Parse:
+    """Return what reads lines whose cells are inputs by the names in the heading."""
+
+    def parse(lines: Sequence[bytes], signature: Signature) -> Rows:
+        return bulktable.inputs(_texts(_decoded(lines), layout.delimiter), layout.columns, signature)
+
+    return parse
+
+
+def _decoded(lines: Sequence[bytes]) -> list[str]:
+    try:
+        texts = [line.decode().rstrip("\r") for line in lines]
+    except UnicodeDecodeError as error:
+        raise UnacceptableError("The line is not UTF-8.", code="bad_input") from error
+    if not all(text.strip() for text in texts):
+        raise UnacceptableError("The line is empty.", code="bad_input")
+    return texts
 
 
 def _numbers(texts: Sequence[str], delimiter: str) -> Array:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from mlhub.common import npy, rows
+from mlhub.common import bulktable, npy, rows
 from mlhub.common.bulk import UNIT_BYTES, BulkForm, Layout, Span, entry, read_entry
 from mlhub.common.bulkrows import check_batches, delimiter_of, is_heading, read_span
 from mlhub.common.errors import MalformedError, TooLargeError, UnacceptableError
@@ -53,7 +53,7 @@ def create_scan(form: BulkForm, signature: Signature) -> Scan:
     check_batches(signature)
     if form is BulkForm.NPY:
         return ArrayScan(signature)
-    if form is BulkForm.CSV and len(signature.inputs) != 1:
+    if form is BulkForm.CSV and len(signature.inputs) != 1 and not bulktable.is_table(signature):
         names = ", ".join(spec.name for spec in signature.inputs)
         raise UnacceptableError(
             f"This model takes several inputs ({names}), which a line of CSV cannot tell apart; send JSON "
@@ -133,6 +133,7 @@ class LineScan:
         """What is there of the first lines, until they are understood."""
         self._start = 0
         self._delimiter = ","
+        self._columns: tuple[str, ...] = ()
         self._index = bytearray()
         self._size = 0
         """Bytes seen."""
@@ -170,6 +171,7 @@ class LineScan:
             end=end,
             index=self._trimmed(end),
             delimiter=self._delimiter,
+            columns=self._columns,
         )
 
     def _trimmed(self, end: int) -> bytes:
@@ -190,8 +192,7 @@ class LineScan:
         if self._form is BulkForm.CSV and (found or is_all):
             line = first.decode("utf-8", "replace").rstrip("\r")
             self._delimiter = delimiter_of(line)
-            numeric = self._signature.inputs[0].datatype != "BYTES"
-            if numeric and line and is_heading(line, self._delimiter):
+            if self._has_heading(line):
                 heading = first + found
                 first, found, _ = rest.partition(b"\n")
         if len(first) > _LONGEST:
@@ -206,9 +207,24 @@ class LineScan:
         self._cut = self._start + UNIT_BYTES
         return text[len(heading) :]
 
+    def _has_heading(self, line: str) -> bool:
+        """Tell whether the first line names columns; where there are several inputs it has to."""
+        if len(self._signature.inputs) != 1:
+            self._columns = bulktable.named_columns(line, self._delimiter, self._signature)
+            return True
+        numeric = self._signature.inputs[0].datatype != "BYTES"
+        return numeric and bool(line) and is_heading(line, self._delimiter)
+
     def _check(self, line: bytes) -> None:
         """Read the first row, so that what is wrong with all of them is said at once."""
-        layout = Layout(form=self._form, rows=1, start=0, end=len(line), delimiter=self._delimiter)
+        layout = Layout(
+            form=self._form,
+            rows=1,
+            start=0,
+            end=len(line),
+            delimiter=self._delimiter,
+            columns=self._columns,
+        )
         read_span(layout, self._signature, Span(0, 1, 0, len(line)), line).take(0, 1)
 
     def _count(self, piece: bytes) -> None:

@@ -148,7 +148,7 @@ def _unnamed(signature: Signature) -> UnacceptableError:
     names = ", ".join(spec.name for spec in signature.inputs)
     return UnacceptableError(
         f'This model takes several inputs ({names}); name them: {{"inputs": {{"name": …, …}}}}.',
-        code="bad_input",
+        code="unnamed_inputs",
     )
 
 

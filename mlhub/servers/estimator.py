@@ -12,6 +12,7 @@ from sklearn.utils import get_tags
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Array, datatype_of
+from mlhub.servers.columns import Column, columns, table
 
 INPUT: Final = "input"
 """Name of the input, unless the bundle says otherwise."""
@@ -29,9 +30,8 @@ class Estimator:
             UnacceptableError: it has nothing to call, was not fitted, or does not have what is declared.
         """
         use_one_thread(estimator)
-        inputs = declared.inputs if declared is not None else (_input_spec(estimator),)
-        if len(inputs) != 1:
-            raise _bad(f"takes one input, but its signature names {len(inputs)}")
+        self._columns = _columns(estimator, declared)
+        inputs = _inputs(estimator, declared, self._columns)
         self._input = inputs[0]
         self._methods = _methods(estimator)
         outputs = self._declare(estimator)
@@ -47,10 +47,8 @@ class Estimator:
         Raises:
             UnacceptableError: the estimator refuses the values.
         """
-        given = inputs[self._input.name]
         try:
-            if given.dtype.kind == "O":
-                given = _text(given)
+            given = self._given(inputs)
             return {name: self._run(name, given) for name in names or self._default}
         except _REFUSED as error:
             text = str(error).strip() or type(error).__name__
@@ -58,7 +56,13 @@ class Estimator:
                 f"The model refuses this input: {text.splitlines()[0].rstrip('.:')}.", code="bad_input"
             ) from error
 
-    def _run(self, name: str, given: Array) -> Array:
+    def _given(self, inputs: dict[str, Array]) -> Any:
+        """Return what the estimator takes: an array, or a table where it wants one."""
+        if self._columns:
+            return table({column.name: _plain(inputs[column.name]) for column in self._columns})
+        return _plain(inputs[self._input.name])
+
+    def _run(self, name: str, given: Any) -> Array:
         # Tensors from the wire are read-only, and an estimator may be set to work in place.
         result = _dense(self._methods[name](given.copy()))
         dtype = self._outputs[name]
@@ -68,7 +72,7 @@ class Estimator:
 
     def _declare(self, estimator: Any) -> tuple[TensorSpec, ...]:
         """Describe the outputs as one row shows them, or else as the estimator's attributes let expect."""
-        row = _sample(self._input)
+        row = _sample_table(self._columns) if self._columns else _sample(self._input)
         known_width = ANY not in self._input.shape[1:]
         specs = []
         for name, method in self._methods.items():
@@ -140,6 +144,53 @@ def _expect(name: str, estimator: Any) -> TensorSpec:
         datatype = datatype_of(classes.dtype) if isinstance(classes, np.ndarray) else "FP64"
         return TensorSpec(name, datatype, (ANY,))
     return TensorSpec(name, "FP64", (ANY, ANY if classes is None else len(classes)))
+
+
+def _columns(estimator: Any, declared: Signature | None) -> tuple[Column, ...]:
+    """Return the columns that an estimator takes as inputs of their own; none where it takes an array.
+
+    Raises:
+        UnacceptableError: the signature that is declared names others.
+    """
+    found = columns(estimator)
+    if declared is None or (not found and len(declared.inputs) == 1):
+        return found
+    given = [spec.name for spec in declared.inputs]
+    known = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    missing = [column.name for column in found if column.name not in given]
+    unknown = [name for name in given if name not in known]
+    if not known:
+        raise _bad(f"takes one input, but its signature names {len(given)}")
+    if missing or unknown:
+        raise _bad(
+            f"was fitted on a table with the columns {', '.join(known)}; its signature has to name these, "
+            f"not {', '.join(given)}"
+        )
+    examples = {column.name: column for column in found}
+    return tuple(
+        examples[spec.name]
+        if spec.name in examples and examples[spec.name].datatype == spec.datatype
+        else Column(spec.name, spec.datatype, "" if spec.datatype == "BYTES" else 0)
+        for spec in declared.inputs
+    )
+
+
+def _inputs(
+    estimator: Any, declared: Signature | None, table_columns: tuple[Column, ...]
+) -> tuple[TensorSpec, ...]:
+    if table_columns:
+        return tuple(column.spec for column in table_columns)
+    return declared.inputs if declared is not None else (_input_spec(estimator),)
+
+
+def _sample_table(table_columns: tuple[Column, ...]) -> Any:
+    return table(
+        {column.name: np.array([column.example], DTYPES[column.datatype]) for column in table_columns}
+    )
+
+
+def _plain(array: Array) -> Array:
+    return _text(array) if array.dtype.kind == "O" else array
 
 
 def _dense(result: Any) -> Array:

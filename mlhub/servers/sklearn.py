@@ -18,6 +18,13 @@ from mlhub.servers.options import RuntimeOptions
 
 _SKOPS: Final = ".skops"
 _PICKLES: Final = (".joblib", ".pkl")
+_TRUSTED: Final = (
+    *trees.TRUSTED,
+    "numpy.dtype",
+    "sklearn.compose._column_transformer.make_column_selector",
+)
+"""What a file may hold besides the types that skops trusts. Imputers and encoders keep datatypes, which say
+how numbers lie in memory; a selector picks columns when a model is fitted, and does nothing later."""
 
 
 class SklearnModel:
@@ -71,7 +78,7 @@ class SklearnRuntime:
         if path.suffix != _SKOPS:
             return joblib.load(path)
         artefact.check_unpacked(path, self._options.max_memory)
-        trusted = (*trees.TRUSTED, *self._options.trusted)
+        trusted = (*_TRUSTED, *self._options.trusted)
         try:
             estimator = skops.io.load(path, trusted=list(trusted))
         except UntrustedTypesFoundException as error:

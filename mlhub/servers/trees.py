@@ -23,8 +23,8 @@ def check(estimator: object) -> None:
     Raises:
         UnacceptableError: one of them would lead out of its own nodes, or in a circle.
     """
-    for tree in _trees(estimator):
-        if not _is_sound(tree):
+    for part in parts(estimator):
+        if isinstance(part, Tree) and not _is_sound(part):
             raise UnacceptableError("The model holds a decision tree that is damaged.", code="bad_model")
 
 
@@ -46,8 +46,8 @@ def _is_sound(tree: Any) -> bool:
     )
 
 
-def _trees(root: object) -> Iterator[Any]:
-    """Find the trees that an object holds, however deep."""
+def parts(root: object) -> Iterator[Any]:
+    """Find the objects that an object holds, however deep; itself among them."""
     seen: set[int] = set()
     waiting: list[object] = [root]
     while waiting:
@@ -55,13 +55,12 @@ def _trees(root: object) -> Iterator[Any]:
         if id(item) in seen:
             continue
         seen.add(id(item))
-        if isinstance(item, Tree):
-            yield item
-        elif isinstance(item, dict):
+        yield item
+        if isinstance(item, dict):
             waiting += item.values()
         elif isinstance(item, list | tuple | set):
             waiting += item
         elif isinstance(item, np.ndarray):
             waiting += item.ravel().tolist() if item.dtype.kind == "O" else ()
-        elif hasattr(item, "__dict__"):
+        elif not isinstance(item, Tree) and hasattr(item, "__dict__"):
             waiting += vars(item).values()

@@ -10,7 +10,7 @@ from mlhub.client.commands.terminal import connect, note, show, show_json, show_
 
 if TYPE_CHECKING:
     from mlhub.client.client import Client
-    from mlhub.client.records import Answer, Version
+    from mlhub.client.records import Answer
 
 
 def predict(  # noqa: PLR0913 - each is an option of the command
@@ -74,13 +74,13 @@ def predict(  # noqa: PLR0913 - each is an option of the command
                 bulk.finish(job, output, wait)
         return
     with connect(url, token) as hub:
-        given = rowfiles.parse(rows) if rows is not None else rowfiles.load(file)
+        described = hub.version(name, version or "latest")
+        given = rowfiles.parse(rows) if rows is not None else rowfiles.load(file, described.signature)
         if later:
             job = hub.submit(name, given, version, webhook=webhook)
             show({"id": job.id}, job.id, as_json=as_json)
             return
-        described = hub.version(name, version or "latest")
-        answer = _ask(hub, name, given, described, wait, give or [])
+        answer = _ask(hub, name, given, described.version, wait, give or [])
         single = rowfiles.is_single(given, described.signature)
         if output is not None:
             note(f"Wrote {rowfiles.save(output, answer.output)} to {output}.")
@@ -160,16 +160,14 @@ def _check(
         rowfiles.check_output(output)
 
 
-def _ask(
-    hub: "Client", name: str, given: Any, version: "Version", wait: int | None, give: list[str]
-) -> "Answer":
-    from mlhub.client.commands import rowfiles  # noqa: PLC0415
+def _ask(hub: "Client", name: str, given: Any, version: str, wait: int | None, give: list[str]) -> "Answer":
+    """Predict; what came in by name goes out by name."""
+    from mlhub.client import arrays  # noqa: PLC0415
     from mlhub.client.records import Answer  # noqa: PLC0415
+    from mlhub.common.tensor import to_list  # noqa: PLC0415
 
-    if not isinstance(given, dict) and not give:
-        return hub.ask(name, given, version.version, wait)
-    inputs = rowfiles.named(given, version.signature)
-    outputs = hub.infer(name, inputs, version.version, wait, outputs=give)
-    single = rowfiles.is_single(given, version.signature)
-    values = {key: (array[0] if single else array).tolist() for key, array in outputs.items()}
-    return Answer(name, version.version, values if len(give) != 1 else values[give[0]])
+    if not arrays.are_inputs(given):
+        return hub.ask(name, given, version, wait, outputs=give)
+    outputs = hub.infer(name, given, version, wait, outputs=give)
+    values = {key: to_list(array) for key, array in outputs.items()}
+    return Answer(name, version, values if len(give) != 1 else values[give[0]])

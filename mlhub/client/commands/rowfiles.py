@@ -20,6 +20,8 @@ from mlhub.common.signature import Signature
 
 _NPY: Final = b"\x93NUMPY"
 _OUTPUTS: Final = (".npy", ".json", ".csv")
+_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
+"""How CSV has them."""
 
 
 def parse(text: str) -> Any:
@@ -34,8 +36,12 @@ def parse(text: str) -> Any:
     return _npy(content, "-") if content.startswith(_NPY) else _json(content, "Standard input")
 
 
-def load(path: Path | None) -> Any:
+def load(path: Path | None, signature: Signature | None = None) -> Any:
     """Read rows from a file; its ending tells the form: `.npy`, `.csv`, else JSON.
+
+    Args:
+        path: of the file.
+        signature: what the model takes; of a model with several inputs, a CSV's heading names them.
 
     Raises:
         HubError: there are none in it.
@@ -47,7 +53,7 @@ def load(path: Path | None) -> Any:
     if path.suffix.lower() == ".npy":
         return _npy(content, str(path))
     if path.suffix.lower() == ".csv":
-        return _csv(content, str(path))
+        return _csv(content, str(path), signature)
     return _json(content, str(path))
 
 
@@ -56,21 +62,6 @@ def is_single(given: Any, signature: Signature | None) -> bool:
     if isinstance(given, dict) or signature is None or len(signature.inputs) != 1:
         return False
     return _depth(given) == len(signature.inputs[0].row)
-
-
-def named(given: Any, signature: Signature | None) -> dict[str, Any]:
-    """Return rows as inputs by name, rows first.
-
-    Raises:
-        HubError: the model takes several inputs, and these have no names.
-    """
-    if isinstance(given, dict):
-        return given
-    if signature is None or len(signature.inputs) != 1:
-        raise HubError(
-            'This model takes several inputs; name them: {"x": [[1, 2]], "y": [[3]]}.', code="bad_input"
-        )
-    return {signature.inputs[0].name: [given] if is_single(given, signature) else given}
 
 
 def check_output(path: Path | None) -> None:
@@ -143,18 +134,12 @@ def _json(content: bytes, what: str) -> Any:
     if isinstance(given, dict) and given.keys() == {"input"}:
         # The body of the HTTP call is as welcome as the rows in it.
         return given["input"]
-    if isinstance(given, dict):
-        return {name: np.asarray(values) for name, values in _inputs(given, what).items()}
+    if isinstance(given, dict) and (not given or "inputs" in given or None in given.values()):
+        raise HubError(
+            f'{what} holds neither rows nor inputs by name, as in {{"x": [[1, 2]], "y": [[3]]}}.',
+            code="bad_input",
+        )
     return given
-
-
-def _inputs(given: dict[str, Any], what: str) -> dict[str, Any]:
-    if given and all(isinstance(values, list) for values in given.values()) and "inputs" not in given:
-        return given
-    raise HubError(
-        f'{what} holds neither rows nor inputs by name, as in {{"x": [[1, 2]], "y": [[3]]}}.',
-        code="bad_input",
-    )
 
 
 def _npy(content: bytes, what: str) -> Any:
@@ -164,7 +149,7 @@ def _npy(content: bytes, what: str) -> Any:
         raise HubError(f"{what} is not an npy file with numbers: {error}.", code="bad_input") from error
 
 
-def _csv(content: bytes, what: str) -> list[list[int | float]]:
+def _csv(content: bytes, what: str, signature: Signature | None) -> list[Any]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -172,6 +157,10 @@ def _csv(content: bytes, what: str) -> list[list[int | float]]:
     first = text.partition("\n")[0]
     separator = next((mark for mark in "\t;," if mark in first), ",")
     table = [cells for cells in csv.reader(io.StringIO(text), delimiter=separator) if cells]
+    if signature is not None and len(signature.inputs) > 1:
+        return _columns(table, what, signature)
+    if signature is not None and table and signature.inputs[0].datatype == "BYTES":
+        return table
     if table and all(_number(cell) is None for cell in table[0]):
         # Names of the columns.
         table = table[1:]
@@ -181,6 +170,43 @@ def _csv(content: bytes, what: str) -> list[list[int | float]]:
         [_cell(cell, what, row, column) for column, cell in enumerate(cells, 1)]
         for row, cells in enumerate(table, 1)
     ]
+
+
+def _columns(table: list[list[str]], what: str, signature: Signature) -> list[dict[str, Any]]:
+    """Read a table whose heading names the model's inputs; other columns are passed over."""
+    heading = table[0] if table else []
+    missing = [spec.name for spec in signature.inputs if spec.name not in heading]
+    if missing:
+        raise HubError(
+            f"{what} has no column {missing[0]!r}; its first line has to name the model's inputs: "
+            f"{', '.join(spec.name for spec in signature.inputs)}.",
+            code="bad_input",
+        )
+    rows = table[1:]
+    if not rows:
+        raise HubError(f"{what} has no rows.", code="bad_input")
+    for row, cells in enumerate(rows, 1):
+        if len(cells) != len(heading):
+            raise HubError(
+                f"{what} has {len(cells)} cells in row {row}, and {len(heading)} names of columns.",
+                code="bad_input",
+            )
+    places = {spec.name: (heading.index(spec.name), spec.datatype) for spec in signature.inputs}
+    return [
+        {
+            name: _typed(cells[place], datatype, what, row, place + 1)
+            for name, (place, datatype) in places.items()
+        }
+        for row, cells in enumerate(rows, 1)
+    ]
+
+
+def _typed(text: str, datatype: str, what: str, row: int, column: int) -> Any:
+    if datatype == "BYTES":
+        return text
+    if datatype == "BOOL" and text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    return _cell(text, what, row, column)
 
 
 def _cell(text: str, what: str, row: int, column: int) -> int | float:

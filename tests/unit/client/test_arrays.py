@@ -41,7 +41,12 @@ def test_what_offers_itself_as_an_array_is_one() -> None:
     assert encode_rows(Frame()) == b'{"input":[[1,2],[3,4]]}'
 
 
-@pytest.mark.parametrize("rows", [{1, 2}, object(), np.array([1j]), {"x": [1]}, None])
+def test_rows_may_be_inputs_by_name() -> None:
+    assert encode_rows({"x": np.array([[1, 2]]), "y": "a"}) == b'{"inputs":{"x":[[1,2]],"y":"a"}}'
+    assert encode_rows([{"x": 1}], ("a", "b")) == b'{"input":[{"x":1}],"outputs":["a","b"]}'
+
+
+@pytest.mark.parametrize("rows", [{1, 2}, object(), np.array([1j]), {"x": object()}, None])
 def test_what_is_no_rows_is_refused(rows: Any) -> None:
     with pytest.raises(HubError) as caught:
         encode_rows(rows)

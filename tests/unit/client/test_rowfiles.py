@@ -40,7 +40,7 @@ def test_csv_is_rows_of_numbers_with_or_without_names(tmp_path: Path, text: str,
         ("r.csv", b"\xff\xfe1", "UTF-8"),
         ("r.json", b"[1, 2", "is not JSON"),
         ("r.json", b"\xff", "is not JSON"),
-        ("r.json", b'{"model": "m"}', "neither rows nor inputs"),
+        ("r.json", b'{"inputs": []}', "neither rows nor inputs"),
         ("r.json", b"{}", "neither rows nor inputs"),
         ("r.npy", b"no array", "is not an npy file"),
         ("r.npy", b"", "is not an npy file"),
@@ -64,8 +64,8 @@ def test_a_pickle_in_an_npy_file_is_not_loaded(tmp_path: Path) -> None:
 
 def test_rows_may_come_with_the_body_around_them_or_by_name() -> None:
     assert rowfiles.parse('{"input": [1, 2]}') == [1, 2]
-    named = rowfiles.parse('{"x": [[1, 2]], "y": [[3]]}')
-    assert {name: values.shape for name, values in named.items()} == {"x": (1, 2), "y": (1, 1)}
+    assert rowfiles.parse('{"x": [[1, 2]], "y": [[3]]}') == {"x": [[1, 2]], "y": [[3]]}
+    assert rowfiles.parse('{"x": [1, 2], "y": "a"}') == {"x": [1, 2], "y": "a"}
 
 
 def test_standard_input_may_hold_json_or_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,14 +113,49 @@ def test_one_row_is_told_from_several_by_the_signature(given: Any, single: bool)
     assert list(rowfiles.lines([0.25, 0.75], ["a", "b"], single=True)) == ["[0.25,0.75]"]
 
 
-def test_rows_get_the_name_of_the_only_input() -> None:
-    x, y = TensorSpec("x", "FP32", (-1, 2)), TensorSpec("y", "FP32", (-1,))
-    assert rowfiles.named([1, 2], Signature((x,))) == {"x": [[1, 2]]}
-    assert rowfiles.named([[1, 2]], Signature((x,))) == {"x": [[1, 2]]}
-    assert rowfiles.named({"x": 1}, Signature((x, y))) == {"x": 1}
-    for signature in (Signature((x, y)), None):
-        with pytest.raises(HubError, match="takes several inputs"):
-            rowfiles.named([1], signature)
+TABLE = Signature(
+    (
+        TensorSpec("age", "FP64", (-1,)),
+        TensorSpec("city", "BYTES", (-1,)),
+        TensorSpec("smoker", "BOOL", (-1,)),
+    )
+)
+
+
+def test_the_heading_of_a_table_names_the_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("id,smoker,city,age\n1,True,Köln,70\n2,0,7,4.5\n")
+    assert rowfiles.load(path, TABLE) == [
+        {"age": 70, "city": "Köln", "smoker": True},
+        {"age": 4.5, "city": "7", "smoker": False},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "age,city\n1,a\n",
+            "no column 'smoker'; its first line has to name the model's inputs: age, city, smoker",
+        ),
+        ("", "no column 'age'"),
+        ("age,city,smoker\n", "has no rows"),
+        ("age,city,smoker\n1,a\n", "has 2 cells in row 1, and 3 names of columns"),
+        ("age,city,smoker\nold,a,true\n", "'old' in row 1, column 1, which is no number"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(HubError, match=says):
+        rowfiles.load(path, TABLE)
+
+
+def test_words_in_a_table_are_taken_where_the_model_takes_words(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("red,7\nblue,8\n")
+    words = Signature((TensorSpec("x", "BYTES", (-1, 2)),))
+    assert rowfiles.load(path, words) == [["red", "7"], ["blue", "8"]]
 
 
 def test_outputs_are_written_in_the_form_of_the_file(tmp_path: Path) -> None:

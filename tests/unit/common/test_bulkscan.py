@@ -19,6 +19,13 @@ from mlhub.common.tensor import Array
 
 PAIRS = Signature((TensorSpec("x", "FP64", (-1, 2)),))
 WORDS = Signature((TensorSpec("x", "BYTES", (-1, 1)),))
+TABLE = Signature(
+    (
+        TensorSpec("age", "FP64", (-1,)),
+        TensorSpec("city", "BYTES", (-1,)),
+        TensorSpec("smoker", "BOOL", (-1,)),
+    )
+)
 NAMED = Signature((TensorSpec("a", "FP32", (-1, 1)), TensorSpec("b", "BYTES", (-1,))))
 ROWS = np.arange(20, dtype="f8").reshape(10, 2)
 
@@ -102,6 +109,38 @@ def test_rows_of_several_inputs_are_objects() -> None:
     assert found["b"].tolist() == ["x", "y\nz"]
     with pytest.raises(UnacceptableError, match="several inputs"):
         create_scan(BulkForm.CSV, NAMED)
+
+
+def test_the_heading_of_a_csv_says_which_input_a_column_is() -> None:
+    content = b'id;smoker;city;age\r\n1;True;"K\xc3\xb6ln";70\r\n2;0;7;4.5\r\n'
+    for piece in (1, 1000):
+        found = read(content, scanned(content, BulkForm.CSV, TABLE, piece=piece), TABLE)
+        assert {name: array.tolist() for name, array in found.items()} == {
+            "age": [70, 4.5],
+            "city": ["Köln", "7"],
+            "smoker": [True, False],
+        }
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            b"age,city\n1,a\n",
+            "no column 'smoker'; its first line has to name the inputs of the model: age, city, smoker",
+        ),
+        (b"", "no rows in the file|no column 'age'"),
+        (b"age,city,smoker\n", "no rows in the file"),
+        (b"age,city,smoker\n1,a\n", "has 2 cells, and the heading 3"),
+        (b"age,city,smoker\nold,a,true\n", "'age' takes FP64, and holds something else"),
+        (b"age,city,smoker\nnan,a,true\n", "NaN"),
+        (b"age,city,smoker\n1,a,maybe\n", "'smoker' takes BOOL, and holds something else"),
+        (b"age,city,smoker\n1,\xff,true\n", "not UTF-8"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_by_its_first_row(content: bytes, says: str) -> None:
+    with pytest.raises(UnacceptableError, match=says):
+        scanned(content, BulkForm.CSV, TABLE)
 
 
 def test_texts_come_from_each_form() -> None:
