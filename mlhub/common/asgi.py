@@ -17,6 +17,7 @@ from uvicorn import Config, Server
 from uvicorn_worker import UvicornWorker
 
 from mlhub.common.connection import ListeningProtocol
+from mlhub.common.errors import MLHubError
 
 _KEEP_ALIVE: Final = 120
 """Seconds an idle connection is kept: longer than load balancers and workers keep theirs."""
@@ -142,4 +143,9 @@ class AsgiServer(BaseApplication):
     def load(self) -> Any:
         """Build the application, in the process that serves it."""
         logging.captureWarnings(capture=True)
-        return self._create()
+        try:
+            return self._create()
+        except MLHubError as error:
+            logging.getLogger(__name__).error("it cannot start: %s", error)  # noqa: TRY400 (no fault of the program)
+            # Tells gunicorn not to try again and again.
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -4,6 +4,7 @@ Variables win over the file. `MLHUB_BACKENDS` takes the whole table of backends 
 """
 
 import os
+import re
 import tomllib
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -226,7 +227,10 @@ def load_settings() -> Settings:
         place = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"The setting MLHUB_{place.upper()} is wrong: {first['msg']}.") from error
     except SourceError as error:
-        # Its text names the field, and not the value, which may be a secret.
-        raise SettingsError(f"A setting MLHUB_… is not what it should be: {error}.") from error
+        # Neither text has the value, which may be a secret.
+        named = re.search(r'field "(\w+)"', str(error))
+        reason = f": {error.__cause__}" if isinstance(error.__cause__, ValueError) else ""
+        name = "…" if named is None else named[1].upper()
+        raise SettingsError(f"The setting MLHUB_{name} is no JSON{reason}.") from error
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"The file that MLHUB_CONFIG names cannot be read: {error}.") from error

@@ -1,23 +1,33 @@
 """RabbitMQ: its version, and the queues of each backend."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from amqp.exceptions import AccessRefused, ChannelError, NotFound, PreconditionFailed
+from amqp.exceptions import AccessRefused, ChannelError, NotAllowed, NotFound, PreconditionFailed
 from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from mlhub.common import topology
 from mlhub.common.settings import Settings
-from mlhub.doctor.finding import Finding, bad, good, warning
+from mlhub.doctor.finding import Finding, bad, counted, good, place, warning
 
 _WHAT: Final = "broker"
+_SCHEMES: Final = ("amqp", "amqps", "pyamqp")
 _OLDEST: Final = (3, 10)
 
 
 def look_at_broker(settings: Settings) -> Iterator[Finding]:
     """Look at the broker itself, then at the queues."""
+    if urlsplit(settings.broker_url).scheme not in _SCHEMES:
+        yield bad(
+            _WHAT,
+            "MLHUB_BROKER_URL is no address of RabbitMQ.",
+            "Correct it; it looks like amqp://user:password@host:5672/vhost.",
+        )
+        return
     connection = Connection(settings.broker_url, connect_timeout=3)
     try:
         connection.ensure_connection(max_retries=1, interval_start=0)
@@ -27,8 +37,8 @@ def look_at_broker(settings: Settings) -> Iterator[Finding]:
             "It lets the hub's user not in.",
             "Correct name and password in MLHUB_BROKER_URL, or the user's rights on the virtual host.",
         )
-    except (OperationalError, OSError, *connection.connection_errors):
-        yield bad(_WHAT, "It does not answer.", "Start RabbitMQ, or correct MLHUB_BROKER_URL.")
+    except (OperationalError, OSError, *connection.connection_errors) as error:
+        yield _away(error, settings.broker_url)
     else:
         yield _version(connection.connection.server_properties)
         for backend in settings.backends:
@@ -37,6 +47,20 @@ def look_at_broker(settings: Settings) -> Iterator[Finding]:
         yield _dead(connection)
     finally:
         connection.release()
+
+
+def _away(error: Exception, url: str) -> Finding:
+    """Tell why there is no connection, as far as that can be known."""
+    cause = error.__cause__ or error
+    if isinstance(cause, NotAllowed):
+        return bad(
+            _WHAT,
+            f"It has no such virtual host, or keeps the hub's user out of it: {cause.reply_text}.",
+            "Correct the end of MLHUB_BROKER_URL, or make it: rabbitmqctl add_vhost and set_permissions.",
+        )
+    if isinstance(cause, socket.gaierror):
+        return bad(_WHAT, f"The name of {place(url)} is unknown.", "Correct MLHUB_BROKER_URL.")
+    return bad(_WHAT, f"It does not answer at {place(url)}.", "Start RabbitMQ, or correct MLHUB_BROKER_URL.")
 
 
 def _version(server: dict[str, Any]) -> Finding:
@@ -70,10 +94,13 @@ def _pool(connection: Connection, backend: str, kind: str, queue: Queue) -> Find
             f"When it is empty, delete it (rabbitmqctl delete_queue {queue.name}) and start workers again.",
         )
     if not found.consumer_count:
-        return bad(
-            what, f"No worker takes from it; {found.message_count} messages wait.", f"Start one: {start}"
-        )
-    return good(what, f"{found.consumer_count} workers take from it; {found.message_count} messages wait.")
+        return bad(what, f"No worker takes from it; {_waiting(found.message_count)}.", f"Start one: {start}")
+    workers = counted(found.consumer_count, "worker takes", "workers take")
+    return good(what, f"{workers} from it; {_waiting(found.message_count)}.")
+
+
+def _waiting(messages: int) -> str:
+    return counted(messages, "message waits", "messages wait")
 
 
 def _dead(connection: Connection) -> Finding:
@@ -86,7 +113,7 @@ def _dead(connection: Connection) -> Finding:
     if count:
         return warning(
             what,
-            f"{count} messages could not be worked off.",
-            "Look at them and at the logs of job workers; then retry or drop them.",
+            f"{counted(count, 'message', 'messages')} could not be worked off.",
+            "Look at them (mlhub dead list) and at the logs of job workers; then mlhub dead retry, or empty.",
         )
     return good(what, "No message has ended there.")

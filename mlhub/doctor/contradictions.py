@@ -1,7 +1,8 @@
 """Settings that are right one by one, and wrong together."""
 
+import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from mlhub.common.addresses import is_loopback
@@ -15,16 +16,32 @@ _LARGEST_DOCUMENT: Final = 16 * MIB
 """Bytes that MongoDB keeps in one document."""
 _LARGEST_MESSAGE: Final = 16 * MIB
 """Bytes that RabbitMQ 4 takes in one message unless told otherwise."""
+_OTHERS: Final = frozenset({"MLHUB_CONFIG", "MLHUB_DATA", "MLHUB_URL", "MLHUB_INSTANCE"})
+"""Variables that are no settings of the hub's processes."""
+_CLOSE: Final = 0.85
+"""How alike names are, from 0 to 1, of which one is taken for the other written wrong."""
 _OWN_ROOM: Final = MIB
 """Bytes that the rest of a document or message may take."""
 
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
     """Look at the hub's settings as a whole."""
-    found = [*_hub(settings), *_backends(settings)]
+    found = [*_misspelt(os.environ), *_hub(settings), *_backends(settings)]
     yield from found
     if not any(finding.state is not State.GOOD for finding in found):
         yield good(_WHAT, f"They agree; backends: {', '.join(settings.backends)}.")
+
+
+def _misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Look for variables that are hardly named otherwise than a setting; others may be anybody's."""
+    known = {f"MLHUB_{name.upper()}" for name in Settings.model_fields} | _OTHERS
+    for name in sorted(set(environment) - known):
+        close = difflib.get_close_matches(name, known, 1, _CLOSE) if name.startswith("MLHUB_") else []
+        # Kubernetes makes variables of its services' names, too.
+        if close and not environment[name].startswith("tcp://"):
+            yield warning(
+                _WHAT, f"{name} is no setting, and changes nothing.", f"Name it {close[0]}, or unset it."
+            )
 
 
 def _hub(settings: Settings) -> Iterator[Finding]:

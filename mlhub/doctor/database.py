@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mlhub.common.errors import MLHubError
-from mlhub.common.settings import Settings
+from mlhub.common.settings import Settings, SettingsError
 from mlhub.doctor.clocks import compare
-from mlhub.doctor.finding import Finding, bad, good, warning
+from mlhub.doctor.finding import Finding, bad, good, place, warning
 from mlhub.storage.database import connect
 from mlhub.storage.inspection import look, missing_indexes
 
@@ -26,10 +26,13 @@ def look_at_database(settings: Settings) -> Iterator[Finding]:
             missing = missing_indexes(database)
         finally:
             database.client.close()
+    except SettingsError as error:
+        yield bad(_WHAT, error.detail, "Correct it.")
+        return
     except MLHubError:
         yield bad(
             _WHAT,
-            "It does not answer, or lets nobody in.",
+            f"It does not answer at {place(settings.mongodb_url)}, or lets nobody in.",
             "Start it, or correct MLHUB_MONGODB_URL.",
         )
         return

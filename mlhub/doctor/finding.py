@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -47,3 +48,13 @@ def warning(what: str, detail: str, advice: str) -> Finding:
 def bad(what: str, detail: str, advice: str) -> Finding:
     """Find that something does not work."""
     return Finding(what, State.BAD, detail, advice)
+
+
+def place(url: str) -> str:
+    """Return host and port of a URL, without the name and password that it may have."""
+    return urlsplit(url).netloc.rpartition("@")[2] or "no address"
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """Write a number of things: `1 worker takes`, `2 workers take`."""
+    return f"{number} {one if number == 1 else several}"

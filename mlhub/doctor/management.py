@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from mlhub.common.sampling.management import Access
 from mlhub.common.settings import Settings
 from mlhub.common.topology import DEAD, backend_queues
 from mlhub.doctor.clocks import compare
-from mlhub.doctor.finding import Finding, bad, good, warning
+from mlhub.doctor.finding import Finding, bad, good, place, warning
 
 _WHAT: Final = "management"
 _TIMEOUT: Final = (3.0, 10.0)
@@ -46,16 +47,12 @@ def look_at_management(settings: Settings) -> Iterator[Finding]:
             listed.raise_for_status()
             queues = msgspec.json.decode(listed.content, type=list[_Queue])
     except requests.HTTPError as error:
-        yield warning(
-            _WHAT,
-            f"RabbitMQ's management API answers {error.response.status_code}.",
-            "Give the user the tag 'monitoring', or correct MLHUB_MANAGEMENT_URL.",
-        )
+        yield _refused(error.response.status_code, access)
         return
     except (requests.RequestException, msgspec.DecodeError, UnicodeDecodeError):
         yield warning(
             _WHAT,
-            "RabbitMQ's management API does not answer.",
+            f"RabbitMQ's management API does not answer at {place(access.url)}.",
             "Correct MLHUB_MANAGEMENT_URL, or run: rabbitmq-plugins enable rabbitmq_management",
         )
         return
@@ -66,6 +63,28 @@ def look_at_management(settings: Settings) -> Iterator[Finding]:
         # It has whole seconds only.
         skew = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()) - 1.0
         yield compare("RabbitMQ", skew)
+
+
+def _refused(status: int, access: Access) -> Finding:
+    """Tell what an answer means that is not what was asked for."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return warning(
+            _WHAT,
+            f"RabbitMQ's management API at {place(access.url)} lets the hub's user not in.",
+            "Correct name and password in MLHUB_BROKER_URL or MLHUB_MANAGEMENT_URL, or give the user the tag "
+            "'monitoring'.",
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return warning(
+            _WHAT,
+            f"What answers at {place(access.url)} is no management API, or lacks the virtual host.",
+            "Correct MLHUB_MANAGEMENT_URL, or the end of MLHUB_BROKER_URL.",
+        )
+    return warning(
+        _WHAT,
+        f"RabbitMQ's management API at {place(access.url)} answers {status}.",
+        "See its log, or correct MLHUB_MANAGEMENT_URL.",
+    )
 
 
 def _nodes(nodes: list[_Node]) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ def look_at_store(settings: Settings) -> Iterator[Finding]:
     if "://" not in settings.bundles and settings.bundles != "gridfs" and not Path(settings.bundles).exists():
         yield bad(
             "bundle store",
-            f"The folder {settings.bundles} is not there.",
+            f"The folder {Path(settings.bundles).absolute()} is not there.",
             "Make it, or set MLHUB_BUNDLES to the one that the API uses.",
         )
         return
@@ -37,10 +37,10 @@ def look_at_store(settings: Settings) -> Iterator[Finding]:
 
 def look_at_folders(settings: Settings) -> Iterator[Finding]:
     """Look at the folders of this machine: whether they can be written, and how much room there is."""
-    folders = {"work folder": settings.run_dir}
+    folders = {"work folder": settings.run_dir.absolute()}
     for name, backend in settings.backends.items():
         if backend.repository is not None:
-            folders[f"repository of {name}"] = backend.repository
+            folders[f"repository of {name}"] = backend.repository.absolute()
     for what, folder in folders.items():
         if not folder.is_dir():
             yield warning(what, f"The folder {folder} is not here.", "Make or mount it where workers run.")
@@ -48,7 +48,7 @@ def look_at_folders(settings: Settings) -> Iterator[Finding]:
             yield bad(what, f"The folder {folder} cannot be written.", "Give the workers' user the right to.")
         else:
             yield good(what, f"{folder} can be written.")
-    bundles = {} if "://" in settings.bundles else {"bundle store": Path(settings.bundles)}
+    bundles = {} if "://" in settings.bundles else {"bundle store": Path(settings.bundles).absolute()}
     yield from _room(folders | bundles)
 
 

@@ -12,9 +12,10 @@ from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import DocumentTooLarge, PyMongoError
+from pymongo.errors import ConfigurationError, DocumentTooLarge, InvalidName, PyMongoError
 
 from mlhub.common.errors import TooLargeError, UnacceptableError, UnavailableError
+from mlhub.common.settings import SettingsError
 
 Document = dict[str, Any]
 R = TypeVar("R", bound=msgspec.Struct)
@@ -36,6 +37,9 @@ def connect(url: str, name: str, *, patience: int = PATIENCE, answer: int = ANSW
         name: the database's name.
         patience: milliseconds a call may look for a server.
         answer: milliseconds a server may take to answer.
+
+    Raises:
+        SettingsError: the connection string is none.
     """
     options: dict[str, int | str] = {
         "serverSelectionTimeoutMS": patience,
@@ -45,8 +49,17 @@ def connect(url: str, name: str, *, patience: int = PATIENCE, answer: int = ANSW
     }
     said = {name.lower() for name, _ in parse_qsl(url.partition("?")[2])}
     given: dict[str, Any] = {name: value for name, value in options.items() if name.lower() not in said}
-    client: MongoClient[Document] = MongoClient(url, connect=False, **given)
-    return client.get_database(name, codec_options=CodecOptions(tz_aware=True, tzinfo=UTC))
+    try:
+        client: MongoClient[Document] = MongoClient(url, connect=False, **given)
+        return client.get_database(name, codec_options=CodecOptions(tz_aware=True, tzinfo=UTC))
+    except InvalidName as error:
+        raise SettingsError(f"The setting MLHUB_DATABASE is no name of a database: {error}.") from None
+    except (ConfigurationError, ValueError):
+        # What the driver says may have the password in it.
+        raise SettingsError(
+            "The setting MLHUB_MONGODB_URL is no address that MongoDB's driver can use; it looks like "
+            "mongodb://user:password@host:27017/, with %-escapes for special characters of the password."
+        ) from None
 
 
 def check(database: Database[Document]) -> None:

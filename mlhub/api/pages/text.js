@@ -29,12 +29,18 @@ export function rate(value) {
 
 export function duration(seconds) {
   if (seconds == null) return "–";
+  if (seconds === 0) return "0";
   if (seconds < 0.0995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
   if (seconds < 1) return `${(seconds * 1000).toFixed(0)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86400)} d`;
+}
+
+export function ago(time) {
+  const seconds = Math.floor(since(time));
+  return `${seconds < 60 ? `${seconds} s` : duration(seconds)} ago`;
 }
 
 export function bytes(value) {

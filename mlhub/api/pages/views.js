@@ -1,6 +1,6 @@
 // The parts of the monitor page, each drawn from what the hub's calls say.
 
-import { bytes, count, duration, make, rate, show, since } from "./text.js";
+import { ago, bytes, count, duration, make, rate, show, since } from "./text.js";
 
 const LIVES = { true: ["good", "well"], false: ["bad", "not well"], null: ["unknown", "unknown"] };
 const POOLS = {
@@ -185,7 +185,7 @@ export function workers(element, all) {
     count(worker.processed),
     bytes(worker.memory),
     duration(since(worker.started_at)),
-    `${Math.round(since(worker.last_heartbeat))} s ago`,
+    ago(worker.last_heartbeat),
   ]);
   show(element, rows, () => [table(columns, rows)]);
 }
@@ -208,7 +208,7 @@ export function deadLetters(element, actions, letters, messages, { look, retry, 
     const columns = [
       ["Given up", ""],
       ["Task", "name"],
-      ["From", "name"],
+      ["From", "code"],
       ["Reason", ""],
       ["What failed", "wide"],
       ["", "act"],
@@ -217,7 +217,7 @@ export function deadLetters(element, actions, letters, messages, { look, retry, 
       table(
         columns,
         messages.map((letter) => [
-          letter.died_at ? `${duration(Math.floor(since(letter.died_at)))} ago` : "",
+          letter.died_at ? ago(letter.died_at) : "",
           letter.task || "unreadable",
           letter.queue,
           letter.reason.replaceAll("_", " "),
@@ -277,7 +277,7 @@ export function failures(element, requests, predictions) {
     })),
   ].sort((one, other) => other.time - one.time);
   const rows = alike(all).map((item) => [
-    `${duration(Math.floor(since(item.time)))} ago${item.times > 1 ? `, ${item.times} times` : ""}`,
+    `${ago(item.time)}${item.times > 1 ? `, ${item.times} times` : ""}`,
     item.what,
     item.kind,
     item.why,
@@ -285,9 +285,9 @@ export function failures(element, requests, predictions) {
   show(element, rows, () => {
     if (!rows.length) return [nothing("None: nothing failed lately.")];
     const columns = [
-      ["When", ""],
+      ["When", "line"],
       ["What", "name"],
-      ["Kind", ""],
+      ["Kind", "line"],
       ["Why", "wide"],
     ];
     return [table(columns, rows)];

@@ -1,12 +1,12 @@
 """`/health/live`, `/health/ready` and `/status`: how the hub is."""
 
-import asyncio
 import time
+from collections.abc import Sequence
 
 import falcon.asgi
 
 from mlhub.api.responses import send
-from mlhub.api.services.health import HealthService
+from mlhub.api.services.health import HealthService, Part
 from mlhub.common.errors import UnavailableError
 
 
@@ -30,8 +30,7 @@ class ReadyResource:
         del req
         missing = (await self._health.look()).missing
         if missing:
-            named = "; ".join(f"{part.name}: {part.detail}" for part in missing)
-            raise UnavailableError(f"The hub is not ready: {named}", code="not_ready")
+            raise UnavailableError(_sentence(missing), code="not_ready")
         send(resp, {"ready": True})
 
 
@@ -44,7 +43,8 @@ class StatusResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Show all of them; the answer is 200 also when some are not well."""
         del req
-        health, versions = await asyncio.gather(self._health.look(), self._health.versions())
+        health = await self._health.look()
+        versions = await self._health.versions(health)
         send(
             resp,
             {
@@ -59,3 +59,12 @@ class StatusResource:
                 "backends": health.backends,
             },
         )
+
+
+def _sentence(missing: Sequence[Part]) -> str:
+    """Name the parts that are missing; those that lack the same, together."""
+    named: dict[str, list[str]] = {}
+    for part in missing:
+        named.setdefault(part.detail, []).append(part.name)
+    told = "; ".join(f"{', '.join(names)}: {detail.removesuffix('.')}" for detail, names in named.items())
+    return f"The hub is not ready: {told}."

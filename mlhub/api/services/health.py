@@ -1,6 +1,7 @@
 """Health: what the hub's parts say of themselves when they are asked."""
 
 import asyncio
+import contextlib
 import platform
 import time
 from collections.abc import Awaitable, Callable
@@ -13,8 +14,8 @@ import mlhub
 from mlhub.api.gateway.gateway import Gateway
 from mlhub.common.errors import MLHubError, UnavailableError
 
-_WAIT: Final = 2.0
-"""Seconds a part has for its answer."""
+_WAIT: Final = 4.0
+"""Seconds a part has for its answer: a busy one takes its time, and whoever asks does not have much more."""
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,6 +57,27 @@ class Health(msgspec.Struct, frozen=True):
         return missing
 
 
+class _Question:
+    """Asks one part, in a thread; while it gives no answer it is not asked again."""
+
+    def __init__(self, name: str, check: Callable[[], None]) -> None:
+        self._name = name
+        self._check = check
+        self._asked: asyncio.Task[None] | None = None
+
+    async def ask(self) -> Part:
+        """Return how it is; one that takes too long is not well."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(asyncio.to_thread(self._check))
+            # Whoever asked may have gone by then.
+            self._asked.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+        asked = self._asked
+        await asyncio.wait((asked,), timeout=_WAIT)
+        if asked.done():
+            return await _told(self._name, asked)
+        return Part(self._name, healthy=False, detail=f"It did not answer within {_WAIT:g} seconds.")
+
+
 class HealthService:
     """Asks every part, all at once."""
 
@@ -68,8 +90,8 @@ class HealthService:
         backends: tuple[str, ...],
     ) -> None:
         self._gateway = gateway
-        self._check_database = check_database
-        self._check_store = check_store
+        self._database = _Question("database", check_database)
+        self._store = _Question("store", check_store)
         self._database_version = database_version
         self._backends = backends
         self.started = time.monotonic()
@@ -77,19 +99,19 @@ class HealthService:
     async def look(self) -> Health:
         """Return how all parts are now."""
         database, store, *backends = await asyncio.gather(
-            _ask("database", asyncio.to_thread(self._check_database)),
-            _ask("store", asyncio.to_thread(self._check_store)),
-            *(_ask(name, self._probe(name)) for name in self._backends),
+            self._database.ask(),
+            self._store.ask(),
+            *(_told(name, self._probe(name)) for name in self._backends),
         )
         away = "" if self._gateway.reachable else "RabbitMQ does not answer, or takes no messages."
         return Health(Part("broker", not away, away), database, store, tuple(backends))
 
-    async def versions(self) -> Versions:
-        """Return what the hub is made of."""
-        try:
-            database = await asyncio.to_thread(self._database_version)
-        except MLHubError:
-            database = None
+    async def versions(self, health: Health) -> Versions:
+        """Return what the hub is made of; a part that is not well is not asked."""
+        database = None
+        if health.database.healthy:
+            with contextlib.suppress(MLHubError):
+                database = await asyncio.to_thread(self._database_version)
         return Versions(
             mlhub=mlhub.__version__,
             python=platform.python_version(),
@@ -105,7 +127,7 @@ class HealthService:
             raise UnavailableError(probe.detail)
 
 
-async def _ask(name: str, answer: Awaitable[None]) -> Part:
+async def _told(name: str, answer: Awaitable[None]) -> Part:
     try:
         await answer
     except MLHubError as error:

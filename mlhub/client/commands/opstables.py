@@ -14,7 +14,9 @@ from mlhub.common.operations import BackendState, QueueState, WorkerState
 
 def backends(items: Iterable[BackendState]) -> Table:
     """List backends, a line each."""
-    shown = table("backend", "state", "serves", "protocol", "predict", "jobs", "waiting", "addresses")
+    shown = table(
+        "backend", "state", "serves", "protocol", "predict", "jobs", "servers", "waiting", "addresses"
+    )
     for item in items:
         word = {True: "well", False: "not well", None: "unknown"}[item.healthy]
         told = Text.assemble(state(word), text(f"  {item.detail}" if item.detail else ""))
@@ -25,6 +27,7 @@ def backends(items: Iterable[BackendState]) -> Table:
             text(item.protocol),
             str(item.workers.get("predict", 0)),
             str(item.workers.get("jobs", 0)),
+            str(item.pools["servers"].actual) if "servers" in item.pools else "-",
             str(sum(queue.ready for queue in item.queues)),
             text(" ".join(item.addresses)),
         )

@@ -164,7 +164,7 @@ def prediction(item: records.Prediction) -> RenderableType:
 
 def pools(item: records.Pools) -> RenderableType:
     """Show the pools of a backend."""
-    table = _table("POOL", "PROCESSES", "DESIRED", "BOUNDS", "BY", "SINCE")
+    table = _table("pool", "processes", "desired", "bounds", "by", "since")
     for kind, pool in item.by_kind.items():
         actual = Text(str(pool.actual), style="" if pool.actual == pool.desired else "yellow")
         bounds = f"{pool.minimum} to {pool.maximum}" + (", by load" if pool.automatic else "")

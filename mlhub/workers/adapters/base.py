@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -10,6 +10,9 @@ from mlhub.common.batch import BatchRequest
 from mlhub.common.errors import BackendError
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Tensor
+
+PROBE_TIMEOUT: Final = 3.0
+"""Seconds a server may take to say that it is well: a busy one takes its time, and the API waits for it."""
 
 
 class RowsError(BackendError):

@@ -21,7 +21,7 @@ from mlhub.common.oipshared import SharedAnswer, SharedCall, SharedRequest
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Tensor
 from mlhub.workers.adapters.answers import checked, garbage
-from mlhub.workers.adapters.base import Answered
+from mlhub.workers.adapters.base import PROBE_TIMEOUT, Answered
 from mlhub.workers.adapters.connection import Answer
 from mlhub.workers.adapters.extensions import Extensions
 from mlhub.workers.adapters.options import NoOptions, read_options
@@ -30,8 +30,6 @@ from mlhub.workers.adapters.servers import Call, ServerPool
 
 _LOG = logging.getLogger(__name__)
 
-_PROBE_TIMEOUT: Final = 1.5
-"""Seconds a healthy server needs at most to say that it is."""
 _UNKNOWN: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 """Answers of a server that does not know the model, or the call."""
 
@@ -202,7 +200,7 @@ class OpenInferenceAdapter:
 
     def probe(self) -> None:
         """Ask for readiness; one server that is ready is enough."""
-        answer = self._servers.ask(Call("GET", "/v2/health/ready", _PROBE_TIMEOUT))
+        answer = self._servers.ask(Call("GET", "/v2/health/ready", PROBE_TIMEOUT))
         if answer.status != HTTPStatus.OK:
             raise BackendError(f"The model server at {answer.address} is not ready.")
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import kombu
@@ -96,10 +98,16 @@ def test_queues_with_other_arguments_and_without_workers(settings: Any, backend:
 
 def test_a_broker_that_is_away_and_one_that_lets_nobody_in(settings: Any, broker: Any) -> None:
     (away,) = look_at_broker(settings(broker_url=f"amqp://{NOBODY}//"))
-    assert (away.state, away.detail) == (State.BAD, "It does not answer.")
+    assert (away.state, away.detail) == (State.BAD, f"It does not answer at {NOBODY}.")
     (refused,) = look_at_broker(settings(broker_url=broker.url.replace("mlhub:", "mlhub:wrong")))
     assert refused.state is State.BAD
     assert "name and password" in refused.advice
+    (elsewhere,) = look_at_broker(settings(broker_url=f"{broker.url.rstrip('/')}/nowhere"))
+    assert "virtual host" in elsewhere.detail
+    (unknown,) = look_at_broker(settings(broker_url="amqp://no-such-host.invalid//"))
+    assert unknown.detail == "The name of no-such-host.invalid is unknown."
+    (nonsense,) = look_at_broker(settings(broker_url="rabbit"))
+    assert "amqp://" in nonsense.advice
 
 
 @pytest.fixture
@@ -143,7 +151,8 @@ def test_policies_that_lose_work(managed: Any, backend: str) -> None:
 def test_a_management_api_that_refuses_or_is_away(managed: Any) -> None:
     place = managed().management_url.partition("://")[2].rpartition("@")[2]
     (refused,) = look_at_management(managed(management_url=f"http://nobody:wrong@{place}"))
-    assert (refused.state, refused.detail) == (State.WARNING, "RabbitMQ's management API answers 401.")
+    assert refused.state is State.WARNING
+    assert refused.detail.endswith("lets the hub's user not in.")
     (away,) = look_at_management(managed(management_url=f"http://{NOBODY}"))
     assert away.state is State.WARNING
     assert list(look_at_management(managed(management_url=None))) == []
@@ -159,7 +168,15 @@ def wait_until(holds: Callable[[], bool]) -> None:
 def test_a_database_that_is_away(settings: Any) -> None:
     (away,) = look_at_database(settings(mongodb_url=f"mongodb://{NOBODY}/"))
     assert away.state is State.BAD
-    assert "MLHUB_MONGODB_URL" in away.advice
+    assert (NOBODY in away.detail, "MLHUB_MONGODB_URL" in away.advice) == (True, True)
+    for url, setting in (
+        ("http://hub:secret@x", "MLHUB_MONGODB_URL"),
+        ("mongodb://hub:se@cret@x", "MLHUB_MONGODB_URL"),
+    ):
+        (wrong,) = look_at_database(settings(mongodb_url=url))
+        assert (wrong.state, setting in wrong.detail, "cret" in wrong.detail) == (State.BAD, True, False)
+    (wrong,) = look_at_database(settings(mongodb_url=f"mongodb://{NOBODY}/", database="a b"))
+    assert "MLHUB_DATABASE" in wrong.detail
 
 
 def test_a_database_without_indexes_and_with_them(settings: Any, database: Any) -> None:
@@ -217,6 +234,16 @@ def test_folders_and_disks(settings: Any, tmp_path: Path, backend: str) -> None:
     assert found[f"repository of {backend}"].state is State.WARNING
     assert found["work folder"].state is State.GOOD
     assert "GiB are free" in found["disk"].detail
+
+
+@pytest.mark.parametrize(("free", "state"), [(0.5, State.BAD), (50, State.WARNING), (500, State.GOOD)])
+def test_a_disk_that_is_full(
+    settings: Any, backend: str, monkeypatch: pytest.MonkeyPatch, free: float, state: State
+) -> None:
+    gib = 1024**3
+    usage = SimpleNamespace(total=1000 * gib, used=0, free=int(free * gib))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
+    assert named(look_at_folders(settings(backends={backend: {}})))["disk"].state is state
 
 
 class Stranger(BaseHTTPRequestHandler):

@@ -18,6 +18,19 @@ def find(**settings: Any) -> list[tuple[State, str]]:
     return [(finding.state, f"{finding.detail} {finding.advice}") for finding in found]
 
 
+def test_a_variable_that_is_hardly_named_otherwise_than_a_setting_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLHUB_ALLOW_PICKELS", "true")
+    monkeypatch.setenv("MLHUB_SOMEBODY_ELSES", "1")
+    monkeypatch.setenv("MLHUB_PORTS", "tcp://10.0.0.1:8181")
+    monkeypatch.setenv("MLHUB_DATA", ".mlhub")
+    ((state, words),) = find()
+    assert state is State.WARNING
+    assert "MLHUB_ALLOW_PICKELS" in words
+    assert "MLHUB_ALLOW_PICKLES" in words
+
+
 def test_settings_that_agree_are_good() -> None:
     assert find() == [(State.GOOD, "They agree; backends: sklearn. ")]
 

@@ -28,7 +28,7 @@ from mlhub.common.errors import (
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import Tensor
 from mlhub.workers.adapters.answers import checked, garbage, words
-from mlhub.workers.adapters.base import RowsError
+from mlhub.workers.adapters.base import PROBE_TIMEOUT, RowsError
 from mlhub.workers.adapters.connection import Answer, Data
 from mlhub.workers.adapters.options import read_options
 from mlhub.workers.adapters.servers import Call, ClosedError, ServerPool
@@ -36,8 +36,6 @@ from mlhub.workers.adapters.tfaas import names, rows, upload
 from mlhub.workers.adapters.tfaas.archive import pack
 from mlhub.workers.adapters.tfaas.rows import Predicted, RowCall
 
-_PROBE_TIMEOUT: Final = 1.5
-"""Seconds a healthy server needs at most to say that it is."""
 _PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 """Seconds to wait before a busy server is asked again: the first time, and at most."""
@@ -178,7 +176,7 @@ class TFaaSAdapter:
 
     def probe(self) -> None:
         """Ask for the status; one server that is well is enough."""
-        answer = checked(self._servers.ask(Call("GET", "/status", _PROBE_TIMEOUT)))
+        answer = checked(self._servers.ask(Call("GET", "/status", PROBE_TIMEOUT)))
         try:
             msgspec.json.decode(answer.body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
