@@ -15,10 +15,10 @@ from mlhub.api.composition.stores import Stores
 from mlhub.api.express import Express, Hub
 from mlhub.api.middleware import BearerToken, RequestId
 from mlhub.api.operations.service import OperationsService
+from mlhub.common.rounds import Rounds
 from mlhub.common.settings import Settings
 from mlhub.common.tracedapp import RouteNote, TracedApp
 from mlhub.common.tracing import Tracing, create_tracing
-from mlhub.storage.indexes import IndexKeeper
 
 _THREADS: Final = 16
 """Calls of services at once; each waits for the database or a disk most of its time."""
@@ -40,7 +40,7 @@ class Lifespan:
     """Starts what an API process runs besides its requests, and ends it."""
 
     def __init__(
-        self, attendants: Sequence[Attendant], indexes: IndexKeeper, operations: OperationsService
+        self, attendants: Sequence[Attendant], indexes: Rounds, operations: OperationsService
     ) -> None:
         self._attendants = attendants
         self._indexes = indexes
@@ -75,9 +75,7 @@ def create_app(settings: Settings) -> Hub:
         services.metering,
         *([token] if token else []),
         *([RouteNote()] if tracing else []),
-        Lifespan(
-            (services.gateway, services.beat, services.monitor), stores.index_keeper(), services.operations
-        ),
+        Lifespan((services.gateway, services.beat, services.monitor), stores.indexing(), services.operations),
     ]
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
     problems.add_handlers(app)

@@ -1,5 +1,7 @@
 """The composition of a worker process: its Celery application with the tasks of one pool."""
 
+import logging
+import threading
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from mlhub.common import metrics, topology
 from mlhub.common.errors import UnavailableError
+from mlhub.common.rounds import Pauses, Rounds
 from mlhub.common.settings import Settings, SettingsError
 from mlhub.common.tally import Tally
 from mlhub.common.tracing import Tracing, create_tracing
@@ -23,7 +26,7 @@ from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
 from mlhub.storage.heldfiles import HeldFiles
 from mlhub.storage.indexer import Indexer
-from mlhub.storage.indexes import IndexKeeper
+from mlhub.storage.indexes import indexing
 from mlhub.storage.lanes import LaneStore
 from mlhub.storage.largetensors import LargeTensors
 from mlhub.storage.leases import LeaseStore
@@ -62,6 +65,10 @@ Kind = Literal["predict", "jobs"]
 """The two pools of a backend."""
 _UPKEEP: Final = 10.0
 """Seconds between two looks at the search index."""
+_TICK: Final = 0.1
+"""Seconds between two looks at what is to be dispatched."""
+_IDLE: Final = 20
+"""Times the length of a reconciliation that pass before the next: a long one must not keep others busy."""
 
 
 def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
@@ -121,7 +128,6 @@ def _add_jobs(
     keep = timedelta(seconds=settings.prediction_ttl)
     leases = LeaseStore(database)
     models = ModelStore(database)
-    _keep_indexed(Indexer(database, models))
     versions = VersionStore(database)
     bundles = create_bundle_store(settings)
     shelf = BundleShelf(bundles, CopyStore(database), versions)
@@ -179,7 +185,8 @@ def _add_jobs(
         rules.work,
         bulk_sweeper.sweep,
     )
-    reconciler = Reconciler(backend, records, adapter, leases, rules, settings.reconcile_interval)
+    stopping = threading.Event()
+    reconciler = Reconciler(backend, records, adapter, leases, rules, stopping)
     dispatcher = Dispatcher(
         records.work,
         LaneStore(database),
@@ -190,8 +197,23 @@ def _add_jobs(
         timedelta(seconds=settings.job_deadline),
     )
     webhooks = _deliverer(settings, WebhookStore(database))
+    threads = (
+        indexing((), Indexer(database, models).run, _UPKEEP),
+        Rounds("sweeping", sweeper.sweep, Pauses(settings.sweep_interval, first=settings.sweep_interval)),
+        Rounds(
+            "reconciliation",
+            reconciler.reconcile,
+            Pauses(settings.reconcile_interval, idle=_IDLE),
+            stopping=stopping,
+            clear=reconciler.give_back,
+            # Whoever predicts notices servers that are away.
+            level=logging.INFO,
+        ),
+        Rounds("dispatching", dispatcher.dispatch, Pauses(_TICK, first=_TICK), clear=dispatcher.give_back),
+        *([webhooks] if webhooks else []),
+    )
     # Weak references would let the threads go at once; the closures live as long as the process.
-    for thread in (sweeper, reconciler, dispatcher, *([webhooks] if webhooks else [])):
+    for thread in threads:
         worker_ready.connect(lambda thread=thread, **_: thread.start(), weak=False)
         worker_shutdown.connect(lambda thread=thread, **_: thread.stop(), weak=False)
 
@@ -203,14 +225,6 @@ def _deliverer(settings: Settings, webhooks: WebhookStore) -> Deliverer | None:
     policy = DeliveryPolicy(settings.webhook_attempts, settings.webhook_pause)
     caller = Caller(settings.webhook_reach, timeout)
     return Deliverer(webhooks, caller, policy, secrets_of(settings.webhook_secret), timeout)
-
-
-def _keep_indexed(indexer: Indexer) -> None:
-    """Put entries into the search index while the worker runs."""
-    keeper = IndexKeeper((), indexer.run, _UPKEEP)
-    # Weak references would let the thread go at once; the closures live as long as the process.
-    worker_ready.connect(lambda **_: keeper.start(), weak=False)
-    worker_shutdown.connect(lambda **_: keeper.stop(), weak=False)
 
 
 def _publisher(app: Celery) -> Publish:

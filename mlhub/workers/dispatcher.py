@@ -8,7 +8,6 @@ processes: one of them acts.
 
 import logging
 import secrets
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from typing import Final
 import msgspec
 
 from mlhub.common import topology
-from mlhub.common.errors import MLHubError
 from mlhub.storage.database import now
 from mlhub.storage.groups import Group, time_of
 from mlhub.storage.lanes import Lane, LaneStore
@@ -30,8 +28,6 @@ from mlhub.workers.sweeper import Publish, Waiting
 _LOG = logging.getLogger(__name__)
 
 _TASK: Final = "dispatch"
-_TICK: Final = 0.1
-"""Seconds between two looks at lanes."""
 _DUE: Final = 1.0
 """Seconds between two looks at what is due, and at lanes while there is none."""
 _FEWEST: Final = 2
@@ -50,7 +46,7 @@ _LOST_FOR_CERTAIN: Final = timedelta(minutes=5)
 
 
 class Dispatcher:
-    """Looks after the work of all backends, in a thread of its own."""
+    """Looks after the work of all backends."""
 
     def __init__(
         self,
@@ -86,17 +82,6 @@ class Dispatcher:
         self._due_at = self._late_at = float("-inf")
         self._leased_until = float("-inf")
         self._holder = secrets.token_hex(8)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the look that is under way."""
-        self._stop.set()
-        self._thread.join()
 
     def dispatch(self) -> int:
         """Publish what is due, if no other process does; return how many groups of predictions that were.
@@ -119,7 +104,18 @@ class Dispatcher:
             self._late_at = moment + _LATE
             for lane in lanes:
                 self._end_late(lane)
-        return count + self._serve_lanes(lanes)
+        count += self._serve_lanes(lanes)
+        if count:
+            _LOG.debug("%d groups of predictions were put on their queues", count)
+        return count
+
+    def give_back(self) -> None:
+        """Leave it to another process.
+
+        Raises:
+            UnavailableError: the database is away; it learns of it when the lease ends.
+        """
+        self._leases.give_back(_TASK, self._holder)
 
     def _take_up_due(self) -> int:
         by_backend: dict[str, list[Group]] = {}
@@ -190,22 +186,6 @@ class Dispatcher:
         # In this order: of what is marked and not sent nobody hears until it is due again.
         self._work.mark_published(names, now())
         self._publish(topology.JOB_PREDICT, names, backend)
-
-    def _run(self) -> None:
-        while not self._stop.wait(_TICK):
-            try:
-                count = self.dispatch()
-            except MLHubError as error:
-                _LOG.warning("dispatching put off: %s", error)
-            except Exception:  # noqa: BLE001 (the edge of this thread: one surprise must not end it)
-                _LOG.exception("dispatching failed")
-            else:
-                if count:
-                    _LOG.debug("%d groups of predictions were put on their queues", count)
-        try:
-            self._leases.give_back(_TASK, self._holder)
-        except MLHubError as error:
-            _LOG.info("the lease on dispatching ends by itself: %s", error)
 
 
 def messages(groups: Sequence[Group]) -> list[list[Group]]:

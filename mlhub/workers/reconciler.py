@@ -7,7 +7,6 @@ often. So a server that comes up empty, or a new one, gets all versions without 
 import logging
 import secrets
 import threading
-import time
 from datetime import timedelta
 from typing import Final
 
@@ -25,12 +24,10 @@ _LOG = logging.getLogger(__name__)
 
 _LEASE: Final = timedelta(seconds=60)
 """How long the reconciler of a process that died keeps those of others from acting."""
-_IDLE: Final = 20
-"""Times the length of a look that pass before the next: a long list must not keep the database busy."""
 
 
 class Reconciler:
-    """Looks after the servers of one backend, in a thread of its own; of several processes, one does."""
+    """Looks after the servers of one backend; of several processes, one does."""
 
     def __init__(
         self,
@@ -39,29 +36,26 @@ class Reconciler:
         adapter: BackendAdapter,
         leases: LeaseStore,
         rules: BundleRules,
-        interval: float,
+        stopping: threading.Event,
     ) -> None:
+        """Remember what is needed.
+
+        Args:
+            backend: whose servers.
+            records: what they should have.
+            adapter: what speaks to them.
+            leases: by which one process acts.
+            rules: how a bundle is unpacked.
+            stopping: set when no further version is to be begun.
+        """
         self._backend = backend
         self._records = records
         self._adapter = adapter
         self._leases = leases
         self._rules = rules
-        self._interval = interval
         self._task = f"reconcile.{backend}"
         self._holder = secrets.token_hex(8)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the version that is under way."""
-        self._stop.set()
-        # A worker that fails to start has begun nothing.
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._stopping = stopping
 
     def reconcile(self) -> int:
         """Deploy what is missing, if no other process does; return how many versions that were.
@@ -76,10 +70,21 @@ class Reconciler:
         ready = self._records.versions.ready(self._backend)
         there = self._adapter.deployments() if ready else frozenset()
         missing = [version for version in ready if (version.model, version.deployment) not in there]
-        return sum(self._restored(version) for version in missing)
+        count = sum(self._restored(version) for version in missing)
+        if count:
+            _LOG.info("%d versions were given back to the servers of %s", count, self._backend)
+        return count
+
+    def give_back(self) -> None:
+        """Leave it to another process.
+
+        Raises:
+            UnavailableError: the database is away; it learns of it when the lease ends.
+        """
+        self._leases.give_back(self._task, self._holder)
 
     def _restored(self, version: Version) -> bool:
-        if self._stop.is_set() or not self._leases.take(self._task, self._holder, _LEASE):
+        if self._stopping.is_set() or not self._leases.take(self._task, self._holder, _LEASE):
             return False
         try:
             return self._restore(version)
@@ -103,22 +108,3 @@ class Reconciler:
     def _is_ready(self, version: Version) -> bool:
         current = self._records.versions.by_deployment(version.deployment)
         return current is not None and current.state is VersionState.READY
-
-    def _run(self) -> None:
-        pause = 0.0
-        while not self._stop.wait(pause):
-            started = time.monotonic()
-            try:
-                count = self.reconcile()
-            except MLHubError as error:
-                _LOG.info("reconciliation put off: %s", error)
-            except Exception:  # noqa: BLE001 (the edge of this thread: one surprise must not end it)
-                _LOG.exception("reconciliation failed")
-            else:
-                if count:
-                    _LOG.info("%d versions were given back to the servers of %s", count, self._backend)
-            pause = max(self._interval, _IDLE * (time.monotonic() - started))
-        try:
-            self._leases.give_back(self._task, self._holder)
-        except MLHubError as error:
-            _LOG.info("the lease on reconciliation ends by itself: %s", error)

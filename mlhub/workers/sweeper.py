@@ -5,14 +5,12 @@ between, loses no work. The sweeper may run in many processes: each record is ta
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from mlhub.common import topology
-from mlhub.common.errors import MLHubError
 from mlhub.common.model import Version, VersionState
 from mlhub.storage.database import now
 from mlhub.workers.records import Records
@@ -30,7 +28,7 @@ Waiting = Callable[[str], int]
 
 
 class Sweeper:
-    """Looks for lost work every so often, in a thread of its own."""
+    """Looks for lost work."""
 
     def __init__(
         self,
@@ -49,19 +47,6 @@ class Sweeper:
         self._grace = grace
         self._work = work
         self._sweep_bulks = sweep_bulks
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the sweep that is under way."""
-        self._stop.set()
-        # A worker that fails to start has begun nothing.
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def sweep(self) -> int:
         """Republish what is lost; return how many records that were."""
@@ -77,6 +62,8 @@ class Sweeper:
         self._records.uploads.sweep()
         self._records.shelf.sweep(self._grace)
         clear(self._work)
+        if count:
+            _LOG.info("%d lost records were put on their queues again", count)
         return count
 
     def _take_up(self, version: Version, drained: set[str]) -> bool:
@@ -91,15 +78,3 @@ class Sweeper:
         task = topology.JOB_REMOVE if removing else topology.JOB_VALIDATE
         self._publish(task, version.deployment, version.backend)
         return True
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            try:
-                count = self.sweep()
-            except MLHubError as error:
-                _LOG.warning("sweep put off: %s", error)
-            except Exception:  # noqa: BLE001 (the edge of this thread: one surprise must not end sweeping)
-                _LOG.exception("sweep failed")
-            else:
-                if count:
-                    _LOG.info("%d lost records were put on their queues again", count)

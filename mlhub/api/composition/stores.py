@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from mlhub.api.operations.history import STEP
+from mlhub.common.rounds import Rounds
 from mlhub.common.settings import Settings
 from mlhub.storage.bulks import BulkStore
 from mlhub.storage.cards import CardStore
@@ -12,7 +13,7 @@ from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
 from mlhub.storage.heldfiles import HeldFiles
 from mlhub.storage.indexer import Indexer
-from mlhub.storage.indexes import IndexKeeper
+from mlhub.storage.indexes import indexing
 from mlhub.storage.lanes import LaneStore
 from mlhub.storage.largetensors import LargeTensors
 from mlhub.storage.models import ModelStore
@@ -55,7 +56,7 @@ class Stores:
         self.catalogue = Catalogue(self.models, self.versions, self.shelf, self.cards)
         self.tensors = LargeTensors(HeldFiles(self.shelf, self.bundles), keep, settings.max_inline_bytes)
 
-    def index_keeper(self) -> IndexKeeper:
+    def indexing(self) -> Rounds:
         """Return what makes the indexes and keeps them in shape."""
         indexed = (
             self.models,
@@ -68,4 +69,4 @@ class Stores:
             self.points,
         )
         indexer = Indexer(self.database, self.models, _SEGMENT)
-        return IndexKeeper([store.create_indexes for store in indexed], indexer.run, _UPKEEP)
+        return indexing([store.create_indexes for store in indexed], indexer.run, _UPKEEP)
