@@ -78,9 +78,13 @@ class Courtesy:
         return self._contended
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Pause after the block, if processors were wanted by others during it."""
-        has_turn = self._contended and self._turn.acquire(self._patience)
+    def working(self, *, is_small: bool = False) -> Iterator[None]:
+        """Pause after the block, if processors were wanted by others during it.
+
+        Args:
+            is_small: whether it is over so soon that it need not wait until others have had their turn.
+        """
+        has_turn = self._contended and not is_small and self._turn.acquire(self._patience)
         try:
             before, begun = self._read(), self._clock()
             yield

@@ -71,7 +71,9 @@ def register_jobs(
 
     def predict(task: Any, identities: str | list[str]) -> None:
         redelivered = bool(task.request.delivery_info.get("redelivered"))
-        with courtesy.working():
+        # Of a long lane a message names many groups; what comes alone is done between two of these.
+        is_small = isinstance(identities, str) or len(identities) == 1
+        with courtesy.working(is_small=is_small):
             all_well = prediction.run(identities, redelivered=redelivered)
         if not all_well:
             # The broker keeps it with the dead letters, from where it may be taken up once more.

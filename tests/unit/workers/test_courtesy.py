@@ -86,6 +86,21 @@ def test_where_processors_are_wanted_threads_work_one_at_a_time(machine: Machine
     assert ended.is_set()
 
 
+def test_small_work_waits_for_nobodys_turn(machine: Machine) -> None:
+    machine.work(0.05, computing=0.01, waiting=0.01)
+    ended = threading.Event()
+
+    def other() -> None:
+        with machine.courtesy.working(is_small=True):
+            ended.set()
+
+    with machine.courtesy.working():
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert ended.wait(60)
+    thread.join(60)
+
+
 def test_work_that_takes_long_holds_nobody_up_for_as_long() -> None:
     machine = Machine(patience=0.01)
     machine.work(0.05, computing=0.01, waiting=0.01)
