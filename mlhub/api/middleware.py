@@ -14,7 +14,7 @@ HEADER: Final = "X-Request-ID"
 _SANE: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _OPEN: Final = ("/health/", "/v2/health/", "/pages/")
 """Addresses that need no token: load balancers and probes have none, and pages ask for it."""
-_MONITOR: Final = "/monitor"
+_PAGES: Final = ("/monitor", "/docs")
 
 
 class RequestId:
@@ -54,7 +54,7 @@ class BearerToken:
             UnauthenticatedError: none came, or another one.
         """
         del resp
-        if req.path.startswith(_OPEN) or req.path == _MONITOR:
+        if req.path.startswith(_OPEN) or req.path in _PAGES:
             return
         if not self.admits(req.get_header("Authorization")):
             raise UnauthenticatedError(

@@ -12,7 +12,8 @@ from mlhub.api.resources.exchange import ExportResource, ImportResource
 from mlhub.api.resources.health import LiveResource, ReadyResource, StatusResource
 from mlhub.api.resources.metrics import MetricsResource
 from mlhub.api.resources.models import ModelResource, ModelsResource
-from mlhub.api.resources.monitor import MonitorEventsResource, MonitorResource, PageResource, read_pages
+from mlhub.api.resources.monitor import MonitorEventsResource, PageResource, WholePageResource, read_pages
+from mlhub.api.resources.openapi import OpenApiResource
 from mlhub.api.resources.operations import BackendsResource, MessagesResource, QueuesResource, WorkersResource
 from mlhub.api.resources.pages import CardResource, CitationResource
 from mlhub.api.resources.pools import PoolsResource
@@ -42,6 +43,8 @@ def addresses(stores: Stores, services: Services, settings: Settings) -> dict[st
         **_operations(services, settings),
         **_open_inference(services, settings, predict),
     }
+    found["/openapi.json"] = description = OpenApiResource()
+    description.describe(found, has_token=settings.token is not None)
     add_heads(found)
     return found
 
@@ -117,7 +120,8 @@ def _operations(services: Services, settings: Settings) -> dict[str, object]:
         "/workers": workers,
         "/workers/{worker}": workers,
         "/metrics": MetricsResource(services.metrics),
-        "/monitor": MonitorResource(pages),
+        "/monitor": WholePageResource(pages, "monitor.html"),
+        "/docs": WholePageResource(pages, "docs.html"),
         "/monitor/events": MonitorEventsResource(services.monitor),
         "/pages/{file}": PageResource(pages),
     }

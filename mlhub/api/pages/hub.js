@@ -43,6 +43,15 @@ export async function call(method, path, body) {
   return text ? JSON.parse(text) : null;
 }
 
+// Any call as it is, whatever it answers.
+export async function send(method, path, body, more) {
+  try {
+    return await fetch(path, { method, headers: headers(more), body });
+  } catch {
+    throw new HubError(0, "The hub cannot be reached.");
+  }
+}
+
 // Server-sent events by fetch: EventSource sends no token.
 export async function follow(path, told, signal) {
   const response = await fetch(path, { headers: headers({ Accept: "text/event-stream" }), signal });

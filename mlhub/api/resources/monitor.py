@@ -1,4 +1,4 @@
-"""`/monitor`: the page that operators look at, and what it follows."""
+"""`/monitor` and `/docs`: the pages for people, and what they are made of."""
 
 from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
@@ -22,7 +22,6 @@ _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_MONITOR: Final = "monitor.html"
 
 
 def read_pages() -> dict[str, Encoded]:
@@ -32,15 +31,16 @@ def read_pages() -> dict[str, Encoded]:
     return {file.name: Encoded.of(file.read_bytes()) for file in found}
 
 
-class MonitorResource:
-    """The page itself; it asks for the token, and needs none."""
+class WholePageResource:
+    """A page itself; it asks for the token, and needs none."""
 
-    def __init__(self, pages: Mapping[str, Encoded]) -> None:
-        self._page = pages[_MONITOR]
+    def __init__(self, pages: Mapping[str, Encoded], name: str) -> None:
+        self._page = pages[name]
+        self._name = name
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Send it."""
-        _send_page(req, resp, self._page, _MONITOR)
+        _send_page(req, resp, self._page, self._name)
 
 
 class PageResource:

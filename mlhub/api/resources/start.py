@@ -25,6 +25,8 @@ _ADDRESSES: Final = {
     "GET /workers": "the workers",
     "GET /metrics": "for Prometheus",
     "GET /health/ready": "whether it is ready",
+    "GET /openapi.json": "all calls, for programs",
+    "GET /docs": "the same as a page, to try them",
 }
 
 

@@ -1,0 +1,1 @@
+"""`/openapi.json`: all calls of the hub, for programs."""

@@ -1,0 +1,180 @@
+"""What bodies and answers are made of, as JSON Schema (2020-12)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlhub.common.model import ModelState, ModelType, VersionState, Visibility
+from mlhub.common.prediction import PredictionStatus
+
+Schema = Mapping[str, Any]
+
+_TEXT: Final = {"type": "string"}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_NUMBER: Final = {"type": ["number", "null"]}
+_TIME: Final = {"type": "string", "format": "date-time"}
+_ANYTHING: Final[Schema] = {}
+_OBJECT: Final = {"type": "object"}
+_NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to one of the schemas below."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def many(item: Schema) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": item}
+
+
+def _maybe(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _record(*required: str, **fields: Schema) -> Schema:
+    """Return the schema of an object; newer hubs may add fields to it."""
+    return {"type": "object", "properties": fields, "required": list(required)}
+
+
+_FIELDS: Final = {
+    "model": _NAME,
+    "meta": _OBJECT,
+    "meta_data": _OBJECT,
+    "description": _TEXT,
+    "reference": _TEXT,
+    "discipline": _TEXT,
+    "tags": many(_TEXT),
+    "backend": _TEXT,
+    "visibility": {"enum": list(Visibility)},
+    "input_example": _ANYTHING,
+}
+_TYPE: Final = {"type": "string", "description": f"One of {', '.join(ModelType)}, in any case."}
+_TENSOR: Final = _record(
+    "name",
+    "datatype",
+    "shape",
+    name=_TEXT,
+    datatype=_TEXT,
+    shape=many({"type": "integer"}),
+)
+
+SCHEMAS: Final[Mapping[str, Schema]] = {
+    "Problem": _record(
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "code",
+        type=_TEXT,
+        title=_TEXT,
+        status={"type": "integer"},
+        detail={**_TEXT, "description": "One sentence: what is wrong, and what to do."},
+        instance=_TEXT,
+        code={**_TEXT, "description": "For programs; stays the same."},
+        errors=many(_record("pointer", "detail", pointer=_TEXT, detail=_TEXT)),
+    ),
+    "NewModel": {
+        "type": "object",
+        "properties": {**_FIELDS, "type": _TYPE, "version": _NAME},
+        "required": ["type"],
+        "additionalProperties": False,
+    },
+    "ModelChange": {
+        "type": "object",
+        "properties": {**_FIELDS, "type": _TYPE, "version": _maybe(_NAME)},
+        "additionalProperties": False,
+    },
+    "Model": _record(
+        "model",
+        "type",
+        "state",
+        "version",
+        "versions",
+        **{**_FIELDS, "backend": _maybe(_TEXT)},
+        type={"enum": list(ModelType)},
+        version=_maybe(_TEXT),
+        state={"enum": list(ModelState)},
+        owner=_maybe(_TEXT),
+        created_at=_TIME,
+        updated_at=_TIME,
+        card=_maybe(_TEXT),
+        citation=_TEXT,
+        versions=many(ref("Version")),
+    ),
+    "Version": _record(
+        "version",
+        "state",
+        model=_NAME,
+        version=_TEXT,
+        state={"enum": list(VersionState)},
+        error=_maybe(_TEXT),
+        signature=_maybe(ref("Signature")),
+        labels=many(_TEXT),
+        bundle=_record("sha256", "size", "filename", sha256=_TEXT, size=_COUNT, filename=_TEXT),
+        steps=many(_record("name", "state", name=_TEXT, state=_TEXT, seconds=_NUMBER)),
+        example_output=_ANYTHING,
+        image=_maybe(_OBJECT),
+        created_at=_TIME,
+        ready_at=_maybe(_TIME),
+    ),
+    "Signature": _record("inputs", inputs=many(_TENSOR), outputs=many(_TENSOR)),
+    "Rows": {
+        "type": "object",
+        "description": "`input` has one row or a list of rows; `inputs` has the same by name of the input, "
+        "or tensors of the Open Inference Protocol; `keys` and `values` are a row of TFaaS.",
+        "properties": {
+            "input": _ANYTHING,
+            "inputs": {"type": ["object", "array"]},
+            "keys": many(_TEXT),
+            "values": {"type": "array"},
+            "outputs": many(_TEXT),
+            "model": _NAME,
+            "version": _TEXT,
+        },
+        "anyOf": [{"required": [name]} for name in ("input", "inputs", "values")],
+    },
+    "Answer": _record(
+        "model", "version", "output", model=_TEXT, version=_TEXT, output=_ANYTHING, labels=_ANYTHING
+    ),
+    "Prediction": _record(
+        "id",
+        "model",
+        "version",
+        "status",
+        "urls",
+        id=_TEXT,
+        model=_TEXT,
+        version=_TEXT,
+        backend=_TEXT,
+        status={"enum": list(PredictionStatus)},
+        output=_ANYTHING,
+        output_omitted={"type": "boolean"},
+        error=_maybe(_TEXT),
+        created_at=_TIME,
+        started_at=_maybe(_TIME),
+        completed_at=_maybe(_TIME),
+        metrics=_record(queue_time=_NUMBER, predict_time=_NUMBER),
+        progress=_record("done", "total", done=_COUNT, total=_COUNT),
+        urls=_record("get", "cancel", "events", get=_TEXT, cancel=_TEXT, events=_TEXT),
+        webhook=_OBJECT,
+    ),
+    "Tensors": _record("inputs", inputs=many(_TENSOR), outputs=many(_OBJECT), id=_TEXT, parameters=_OBJECT),
+    "Inferred": _record(
+        "model_name", "outputs", model_name=_TEXT, model_version=_TEXT, id=_TEXT, outputs=many(_TENSOR)
+    ),
+    "Upload": {
+        "type": "object",
+        "properties": {
+            **_FIELDS,
+            "type": _TYPE,
+            "version": _NAME,
+            "metadata": {**_TEXT, "description": "An object with any of these, as JSON."},
+            "file": {"type": "string", "format": "binary"},
+        },
+        "required": ["file"],
+    },
+    "Pools": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
+    "Anything": _ANYTHING,
+}
+"""By name."""
