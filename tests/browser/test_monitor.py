@@ -1,5 +1,6 @@
 """The monitor page shows what the calls say, and does what its buttons say."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -105,6 +106,25 @@ def test_it_asks_for_the_token_and_keeps_it_in_the_tab(hub: Any, visit: Visit) -
     expect(page.locator("#health")).to_have_text("all well", timeout=LATER)
     expect(page.locator("#login")).to_be_hidden(timeout=LATER)
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_a_call_is_tried_on_the_page_of_calls(hub: Any, visit: Visit) -> None:
+    page = visit(token=None)
+    page.goto(f"{hub.url}/docs")
+    page.fill("#token", "open-sesame")
+    page.click("#login button")
+    expect(page.locator("details").first).to_be_visible(timeout=LATER)
+    described = hub.get("/openapi.json")
+    assert page.locator("details").count() == sum(len(calls) for calls in described["paths"].values())
+
+    title = page.get_by_text("/model/{name}/predict", exact=True)
+    call = page.locator("details").filter(has=title).filter(has_text="POST")
+    call.locator("summary").click()
+    call.locator("[name='path name']").fill("digits")
+    held_out = hub.get("/model/digits")["meta"]["held_out"]["pixels"]
+    call.locator("[name=text]").fill(json.dumps({"input": held_out}))
+    call.get_by_role("button", name="Try it").click()
+    expect(call.locator("pre")).to_contain_text('"output": 7', timeout=LATER)
 
 
 def test_it_shows_what_the_calls_say(hub: Any, visit: Visit, wait_until: WaitUntil) -> None:

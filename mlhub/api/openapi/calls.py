@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from mlhub.common import export
 from mlhub.common.npy import TYPE as NPY
 
 JSON: Final = "application/json"
@@ -88,7 +89,7 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
     "/model/{name}/upload": {"POST": _UPLOAD},
     "/model/{name}/download": {"GET": _DOWNLOAD},
     "/model/{name}/card": {"GET": _CARD},
-    "/model/{name}/export": {"GET": Call("An entry with all its bundles, as one file", "application/x-tar")},
+    "/model/{name}/export": {"GET": Call("An entry with all its bundles, as one file", export.MEDIA_TYPE)},
     "/model/{name}/citation": {"GET": Call("BibTeX, or CFF where `Accept` says so", "application/x-bibtex")},
     "/model/{name}/predict": {"GET": _PREDICT, "POST": _PREDICT},
     "/model/{name}/predict/image": {"GET": _PREDICT, "POST": _PREDICT},
@@ -132,7 +133,7 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
             "Import an entry that was exported",
             "Model",
             status=201,
-            takes={"application/x-tar": "Bytes", FORM: "Anything"},
+            takes={export.MEDIA_TYPE: "Bytes", FORM: "Anything"},
             query=("name",),
         )
     },

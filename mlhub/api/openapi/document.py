@@ -96,6 +96,8 @@ def _answers(call: Call) -> Mapping[str, Any]:
         schema = ref(call.gives)
         answer["content"] = {JSON: {"schema": many(schema) if call.is_list else schema}}
     answers = {str(call.status): answer}
+    if "If-None-Match" in call.headers:
+        answers["304"] = {"description": "The client has it already"}
     if "X-Webhook" in call.headers:
         later = {
             "description": "Accepted, to be done later",

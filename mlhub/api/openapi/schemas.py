@@ -64,7 +64,6 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         "title",
         "status",
         "detail",
-        "instance",
         "code",
         type=_TEXT,
         title=_TEXT,
