@@ -7,12 +7,17 @@ and the dispatcher of the job pools announces it piece by piece, in turn with ot
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
+
+from mlhub.storage.groups import moment_of
 
 _LOOK: Final = 0.5
 """Seconds for which is trusted what was seen of a lane."""
 _UNSEEN: Final = 8
 """Groups announced in a lane before another look at it."""
+_LATE: Final = 0.5
+"""Seconds since a group was given its name after which its lane may be past it: keeping it took long."""
 _AHEAD: Final = 16
 """Unfinished groups in a lane beyond which further ones wait for their turn."""
 _LANES: Final = 2000
@@ -24,6 +29,9 @@ class Lanes(Protocol):
 
     def hold(self, name: str, backend: str, group: str) -> None:
         """Note that a group was held back in a lane."""
+
+    def recall(self, name: str, backend: str, group: str) -> None:
+        """Have a lane go back to a group, if it is past it."""
 
     def is_held(self, name: str) -> bool:
         """Tell whether work waits for its turn in a lane."""
@@ -90,7 +98,9 @@ class LaneGate:
         """
         seen = self._seen.setdefault(lane, _Seen())
         moment = time.monotonic()
-        if seen.noted < moment - _LOOK:
+        if (datetime.now(UTC) - moment_of(group)).total_seconds() > _LATE:
+            self._lanes.recall(lane, backend, group)
+        elif seen.noted < moment - _LOOK:
             # Afterwards, so that whoever sees the note sees the group.
             self._lanes.hold(lane, backend, group)
             seen.noted = moment

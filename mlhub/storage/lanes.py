@@ -16,6 +16,8 @@ from mlhub.storage.groups import time_of
 _BEFORE: Final = 10.0
 """Seconds before the first held back in which others may have been given their names and are kept later."""
 
+_LOOKED: Final = "dispatch"
+
 
 class Lane(msgspec.Struct, frozen=True):
     """A lane in which work waits for its turn."""
@@ -33,6 +35,7 @@ class LaneStore:
 
     def __init__(self, database: Database[Document]) -> None:
         self._lanes = database["lanes"]
+        self._looks = database["lane_looks"]
         self._groups = database["predictions"]
 
     @translated()
@@ -53,9 +56,27 @@ class LaneStore:
         return [to_record(document, Lane) for document in self._lanes.find()]
 
     @translated()
-    def advance(self, lane: Lane, cursor: str) -> None:
-        """Note how far the work of a lane has had its turn."""
-        compare_and_set(self._lanes, lane.name, {}, {"$set": {"cursor": cursor}})
+    def advance(self, lane: Lane, cursor: str) -> bool:
+        """Note how far the work of a lane has had its turn; tell whether it stood where it was seen."""
+        return compare_and_set(self._lanes, lane.name, {"cursor": lane.cursor}, {"$set": {"cursor": cursor}})
+
+    @translated()
+    def recall(self, name: str, backend: str, group: str) -> None:
+        """Have a lane go back to a group that waits for its turn, if it is past it, or was released."""
+        change = {"$set": {"cursor": group, "held_at": now()}}
+        if not compare_and_set(self._lanes, name, {"cursor": {"$gt": group}}, change):
+            self.hold(name, backend, group)
+
+    @translated()
+    def looked_until(self) -> str | None:
+        """Return the name below which all groups were looked at, for one that no lane leads to."""
+        document = self._looks.find_one({"_id": _LOOKED})
+        return None if document is None else str(document["until"])
+
+    @translated()
+    def note_looked(self, until: str) -> None:
+        """Note that name."""
+        self._looks.update_one({"_id": _LOOKED}, {"$set": {"until": until}}, upsert=True)
 
     @translated()
     def release(self, lane: Lane) -> None:

@@ -7,7 +7,7 @@ in hand, because one of them was thought to be dead, gets the results of one.
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from pymongo import ASCENDING, UpdateMany, UpdateOne
@@ -31,6 +31,14 @@ class Claim(msgspec.Struct, frozen=True):
     group: Group
     orphaned: bool
     """Whether the one that had it before did not give it back: it died, or is very slow."""
+
+
+class HeldBack(NamedTuple):
+    """A group that waits for its turn."""
+
+    id: str
+    lane: str
+    backend: str
 
 
 class WorkStore:
@@ -265,6 +273,17 @@ class WorkStore:
                 groups.append(group_in(document))
             lower, span = upper, span * _GROWTH
         return groups
+
+    @translated()
+    def held_back(self, lower: str, upper: str) -> list[HeldBack]:
+        """Return all groups with names from one to below another that wait for their turn, in any lane."""
+        shown = {"queue": 1, "published_at": 1, "lane": 1, "backend": 1}
+        found = self._groups.find({"_id": {"$gte": lower, "$lt": upper}}, shown)
+        return [
+            HeldBack(document["_id"], document["lane"], document["backend"])
+            for document in found
+            if "queue" in document and document["published_at"] is None
+        ]
 
     @translated()
     def mark_published(self, names: Iterable[str], moment: datetime) -> None:

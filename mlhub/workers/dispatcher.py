@@ -23,6 +23,7 @@ from mlhub.storage.lanes import Lane, LaneStore
 from mlhub.storage.leases import LeaseStore
 from mlhub.storage.work import WorkStore
 from mlhub.workers.attempts import AttemptPolicy
+from mlhub.workers.overlooked import Overlooked
 from mlhub.workers.sweeper import Publish, Waiting
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Dispatcher:
         self._waiting = waiting
         self._lease = policy.lease
         self._deadline = deadline
+        self._overlooked = Overlooked(work, lanes)
         self._left: dict[str, int] = {}
         """Messages that were on a queue after the last look."""
         self._turn = 0
@@ -93,13 +95,17 @@ class Dispatcher:
         if moment > self._leased_until:
             if not self._leases.take(_TASK, self._holder, self._lease):
                 self._left.clear()
+                self._overlooked.forget()
                 return 0
             self._leased_until = moment + self._lease.total_seconds() / 3
         count = 0
+        lanes = self._lanes.held()
         if moment > self._due_at:
             self._due_at = moment + _DUE
             count += self._take_up_due()
-        lanes = self._lanes.held()
+            if found := self._overlooked.find(lanes):
+                _LOG.info("%d groups of predictions that no lane led to have their turn again", found)
+                lanes = self._lanes.held()
         if moment > self._late_at:
             self._late_at = moment + _LATE
             for lane in lanes:
@@ -164,8 +170,8 @@ class Dispatcher:
             if in_time := self._in_time(groups):
                 self.send(backend, in_time)
             cursor = min(f"{groups[-1].id}!", time_of("", -_SETTLED))
-            self._lanes.advance(lane, cursor)
-            turns.append(msgspec.structs.replace(lane, cursor=cursor))
+            if self._lanes.advance(lane, cursor):
+                turns.append(msgspec.structs.replace(lane, cursor=cursor))
             count += len(groups)
             sent += 1
         self._left[backend] = there + sent

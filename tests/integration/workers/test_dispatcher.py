@@ -17,6 +17,7 @@ from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.work import WorkStore
 from mlhub.workers.attempts import AttemptPolicy
 from mlhub.workers.dispatcher import Dispatcher
+from mlhub.workers.overlooked import Overlooked
 
 MINUTE = timedelta(minutes=1)
 
@@ -192,3 +193,46 @@ def test_what_is_too_late_fails(database: Any) -> None:
         assert scene.published() == []
     finally:
         scene.db.client.close()
+
+
+def test_what_no_lane_leads_to_has_its_turn(scene: Scene) -> None:
+    forgotten = scene.hold("forgotten", 3)
+    scene.db["lanes"].delete_many({})
+    passed = scene.hold("passed", 2)
+    scene.db["lanes"].update_one({"_id": "b/passed/"}, {"$set": {"cursor": name_at(now().timestamp() - 1)}})
+    led_to = scene.hold("held", 1)
+    young = scene.hold("young", 1, age=timedelta(seconds=5))
+    scene.db["lanes"].delete_one({"_id": "b/young/"})
+    overlooked = Overlooked(scene.work, scene.lanes)
+    # Each look goes a stretch further.
+    assert sum(overlooked.find(scene.lanes.held()) for _ in range(200)) == 2, "a group and all after it"
+    while scene.dispatcher.dispatch():
+        scene.take_all()
+    assert sorted(scene.published()) == sorted([*forgotten, *passed, *led_to])
+    assert scene.predictions.get(young[0]).published_at is None
+    looked = scene.lanes.looked_until()
+    assert looked is not None
+    assert name_at(now().timestamp() - 60) < looked < name_at(now().timestamp() - 25)
+
+
+def test_another_dispatcher_goes_on_where_the_last_one_looked(scene: Scene) -> None:
+    forgotten = scene.hold("m", 2, age=20 * MINUTE)
+    scene.db["lanes"].delete_many({})
+    scene.lanes.note_looked(name_at(now().timestamp() - 25 * 60))
+    overlooked = Overlooked(scene.work, scene.lanes)
+    assert sum(overlooked.find(scene.lanes.held()) for _ in range(100)) == 1
+    assert scene.dispatcher.dispatch() == 2
+    assert scene.published() == forgotten
+
+
+def test_a_lane_goes_back_and_never_forward_for_a_group(scene: Scene) -> None:
+    names = scene.hold("m", 3)
+    (before,) = scene.lanes.held()
+    scene.lanes.recall("b/m/", "b", names[2])
+    assert scene.lanes.held()[0].cursor == before.cursor, "the lane comes to it anyway"
+    (lane,) = scene.lanes.held()
+    assert scene.lanes.advance(lane, f"{names[2]}!")
+    scene.lanes.recall("b/m/", "b", names[1])
+    assert scene.lanes.held()[0].cursor == names[1]
+    assert not scene.lanes.advance(lane, f"{names[2]}!"), "it is not where it was seen"
+    assert scene.lanes.held()[0].cursor == names[1]

@@ -1,11 +1,13 @@
 """Work is announced as it comes while workers keep up, and waits for its turn when they do not."""
 
+import time
 from collections.abc import Sequence
 
 import pytest
 
 from mlhub.api import lanegate
 from mlhub.api.lanegate import LaneGate
+from mlhub.storage.groups import name_at
 
 
 class Clock:
@@ -21,11 +23,16 @@ class Lanes:
 
     def __init__(self) -> None:
         self.held: dict[str, list[str]] = {}
+        self.recalled: list[str] = []
         self.done = False
 
     def hold(self, name: str, backend: str, group: str) -> None:
         assert backend == "b"
         self.held.setdefault(name, []).append(group)
+
+    def recall(self, name: str, backend: str, group: str) -> None:
+        assert backend == "b"
+        self.recalled.append(group)
 
     def is_held(self, name: str) -> bool:
         return name in self.held
@@ -88,3 +95,14 @@ def test_a_lane_is_held_in_all_processes_until_its_work_is_done(clock: Clock) ->
     assert other.admits("long") is False, "what was seen holds for a moment"
     clock.time += 1.0
     assert offer(other, "long", 5) == 5
+
+
+def test_what_was_kept_long_after_its_name_is_gone_back_for(clock: Clock) -> None:
+    lanes = Lanes()
+    gate = LaneGate(lanes)
+    gate.held_back("lane", "b", "g0")
+    late, quick = f"{name_at(time.time() - 2)}0", f"{name_at(time.time() + 60)}0"
+    for group in (late, quick):
+        gate.held_back("lane", "b", group)
+    assert lanes.recalled == [late]
+    assert lanes.held == {"lane": ["g0"]}, "that was just now"
