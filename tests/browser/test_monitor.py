@@ -209,7 +209,7 @@ def test_dead_letters_are_looked_into_retried_and_emptied_after_a_question(
     are_back()
     page.get_by_role("button", name="Retry all").click()
     # They came from nowhere, so there is nowhere to go.
-    expect(page.locator("#said")).to_contain_text("0 went back", timeout=LATER)
+    expect(page.locator("#said")).to_contain_text("0 messages went back", timeout=LATER)
     are_back()
     page.get_by_role("button", name="Empty", exact=True).click()
     page.get_by_role("button", name="Leave it").click()

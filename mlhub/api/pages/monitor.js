@@ -3,7 +3,7 @@
 import { Chart } from "./chart.js";
 import { call, follow, remember } from "./hub.js";
 import { backends, deadLetters, failures, links, queues, tiles, workers } from "./views.js";
-import { duration } from "./text.js";
+import { counted, duration } from "./text.js";
 
 const HOUR = 360;
 const PAUSES = [500, 1000, 2000, 5000];
@@ -74,7 +74,7 @@ async function retry(identity) {
   const path = identity === null ? "retry" : `messages/${encodeURIComponent(identity)}/retry`;
   await attempt(
     () => call("POST", `/queues/${DEAD}/${path}`),
-    (done) => `${done.messages} went back to their queues, with ${done.predictions} predictions.`,
+    (done) => `${counted(done.messages, "message")} went back, with ${counted(done.predictions, "prediction")}.`,
   );
   if (dead !== null) await look();
 }
@@ -106,11 +106,11 @@ function resize(backend, kind, size) {
 }
 
 async function empty(queue, count) {
-  const what = queue === DEAD ? "They are gone for good." : "Predictions that wait there are canceled.";
-  if (!(await confirmed(`Empty ${queue}?`, `${count} messages wait in it. ${what}`, "Empty it"))) return;
+  const what = queue === DEAD ? "What was in it is gone for good." : "Predictions that wait there are canceled.";
+  if (!(await confirmed(`Empty ${queue}?`, `${counted(count, "message waits", "messages wait")} in it. ${what}`, "Empty it"))) return;
   await attempt(
     () => call("DELETE", `/queues/${encodeURIComponent(queue)}/messages`),
-    (done) => `${done?.messages ?? count} messages were taken from ${queue}.`,
+    (done) => `${counted(done?.messages ?? count, "message was", "messages were")} taken from ${queue}.`,
   );
 }
 

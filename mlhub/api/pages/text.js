@@ -20,6 +20,10 @@ export function count(value) {
   return Math.round(value).toLocaleString("en");
 }
 
+export function counted(value, one, several = `${one}s`) {
+  return `${count(value)} ${value === 1 ? one : several}`;
+}
+
 export function rate(value) {
   if (value == null) return "–";
   if (value === 0) return "0";

@@ -1,6 +1,6 @@
 // The parts of the monitor page, each drawn from what the hub's calls say.
 
-import { ago, bytes, count, duration, make, rate, show, since } from "./text.js";
+import { ago, bytes, count, counted, duration, make, rate, show, since } from "./text.js";
 
 const LIVES = { true: ["good", "well"], false: ["bad", "not well"], null: ["unknown", "unknown"] };
 const POOLS = {
@@ -204,7 +204,7 @@ export function deadLetters(element, actions, letters, messages, { look, retry, 
   show(element, [letters, messages], () => {
     if (letters === null) return [nothing("The message broker does not answer.")];
     if (!letters) return [nothing("None: every message was worked off.")];
-    if (messages === null) return [nothing(`${count(letters)} messages could not be worked off.`)];
+    if (messages === null) return [nothing(`${counted(letters, "message")} could not be worked off.`)];
     const columns = [
       ["Given up", ""],
       ["Task", "name"],
@@ -246,7 +246,7 @@ function told(letter) {
   const failed = letter.predictions.length;
   if (!failed) return letter.records.join(", ");
   const why = letter.predictions[0].error ?? "";
-  return `${count(failed)} ${failed === 1 ? "prediction" : "predictions"}: ${why}`;
+  return `${counted(failed, "prediction")}: ${why}`;
 }
 
 // Of those that are the same, the latest with their number.

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlhub.client.commands import options
-from mlhub.client.commands.terminal import connect, printable, show
+from mlhub.client.commands.terminal import connect, show
+from mlhub.client.commands.units import ago, counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Look at work that was given up, try it once more, or drop it.")
 
 _QUEUE = "mlhub.dead"
+_NAMED = 5
+"""What a message is about, of which a table names so many."""
 
 
 @app.command(name="list", epilog="Examples:\n\nmlhub dead list\n\nmlhub dead list --json")
@@ -44,7 +47,8 @@ def retry(
     """Put messages back on the queues they came from: predictions that failed for them are done again."""
     with connect(url, token) as hub:
         done = hub.retry_dead_letters(message)
-        line = f"{done.messages} messages went back; {done.predictions} predictions are to be done again."
+        again = counted(done.predictions, "prediction is", "predictions are")
+        line = f"{counted(done.messages, 'message')} went back; {again} to be done again."
         show(done, line, as_json=as_json)
 
 
@@ -61,20 +65,26 @@ def empty(
         if not yes:
             typer.confirm("Drop all dead letters? What they were about stays failed.", abort=True, err=True)
         done = hub.purge(_QUEUE)
-        show(done, f"{done.messages} messages are gone.", as_json=as_json)
+        show(done, f"{counted(done.messages, 'message is', 'messages are')} gone.", as_json=as_json)
 
 
 def _table(letters: "list[DeadLetter]") -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - `mlhub --help` is quick without
+    from mlhub.client.commands.cells import table as new_table  # noqa: PLC0415 - `mlhub --help` is quick without
+    from mlhub.client.commands.cells import text  # noqa: PLC0415
 
-    table = Table("message", "task", "given up", "why", "predictions", box=None)
+    table = new_table("message", "task", "from", "given up", "why", "about")
     for letter in letters:
         errors = {item.error or "" for item in letter.predictions}
-        why = printable("; ".join(sorted(errors)) or letter.reason)
-        moment = "" if letter.died_at is None else f"{letter.died_at:%Y-%m-%d %H:%M:%S}"
-        names = "\n".join(item.id for item in letter.predictions[:5])
-        more = len(letter.predictions) - 5
+        why = "; ".join(sorted(errors)) or letter.reason.replace("_", " ")
+        about = [item.id for item in letter.predictions] or letter.records
+        more = len(about) - _NAMED
+        named = "\n".join(about[:_NAMED]) + (f"\nand {more} more" if more > 0 else "")
         table.add_row(
-            letter.id, letter.task, moment, why, names + (f"\n and {more} more" if more > 0 else "")
+            text(letter.id),
+            text(letter.task),
+            text(letter.queue),
+            ago(letter.died_at),
+            text(why),
+            text(named),
         )
     return table

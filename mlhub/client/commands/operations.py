@@ -8,6 +8,7 @@ import typer
 
 from mlhub.client.commands import options
 from mlhub.client.commands.terminal import connect, note, show, show_line
+from mlhub.client.commands.units import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -96,7 +97,8 @@ def _purge(hub: "Client", queue: str, *, yes: bool, as_json: bool) -> None:
     if not yes:
         typer.confirm(f"Empty {queue}? What waits in it will not be done.", abort=True, err=True)
     done = hub.purge(queue)
-    line = f"Took {done.messages} messages from {done.queue}; {done.canceled} predictions are canceled."
+    canceled = counted(done.canceled, "prediction is", "predictions are")
+    line = f"Took {counted(done.messages, 'message')} from {done.queue}; {canceled} canceled."
     show(done, line, as_json=as_json)
 
 

@@ -83,13 +83,13 @@ def test_dead_letters_are_listed_tried_once_more_and_dropped(
                 [{"id": job.id, "error": WHY}] for job in (again, dropped)
             ]
             retried = mlhub(hub, "retry", letters[0]["id"])
-            assert retried.stdout == "1 messages went back; 1 predictions are to be done again.\n", (
+            assert retried.stdout == "1 message went back; 1 prediction is to be done again.\n", (
                 retried.stderr
             )
             unsure = mlhub(hub, "empty")
             assert unsure.returncode != 0
             emptied = mlhub(hub, "empty", "--yes")
-            assert emptied.stdout == "1 messages are gone.\n", emptied.stderr
+            assert emptied.stdout == "1 message is gone.\n", emptied.stderr
         finally:
             hub.parts["jobs"].start()
         assert int(again.result(150)) == digits.expected[0]
