@@ -60,7 +60,12 @@ def _middleware(module: Any) -> None:
     module.RequestId.begin = module.RequestId.name = lambda *_: "-"
 
 
+def _logs(module: Any) -> None:
+    module.portable = lambda ids: ""
+
+
 _CHANGES: Final[dict[str, Change]] = {
+    "mlhub.common.logs": _logs,
     "mlhub.api.operations.metering": _metering,
     "mlhub.api.gateway.meter": _meter,
     "mlhub.workers.adapters.measured": _measured,
