@@ -220,12 +220,18 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: one of them is wrong; the sentence names it.
     """
+    file = os.environ.get("MLHUB_CONFIG")
+    # A file that is not there would be passed over, and all that was wished for with it.
+    if file and not Path(file).is_file():
+        raise SettingsError(f"MLHUB_CONFIG names {file}, and there is no such file.")
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"The setting MLHUB_{place.upper()} is wrong: {first['msg']}.") from error
+        raise SettingsError(
+            f"The setting MLHUB_{place.upper()} is wrong: {first['msg'].removeprefix('Value error, ')}."
+        ) from error
     except SourceError as error:
         # Neither text has the value, which may be a secret.
         named = re.search(r'field "(\w+)"', str(error))

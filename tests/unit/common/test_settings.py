@@ -68,3 +68,11 @@ def test_a_secret_that_is_none_is_not_repeated(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SettingsError, match="openssl") as caught:
         load_settings()
     assert "c2VjcmV0" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_no_file_without_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLHUB_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(SettingsError, match=r"none\.toml, and there is no such file"):
+        load_settings()
