@@ -61,7 +61,7 @@ def _middleware(module: Any) -> None:
 
 
 def _logs(module: Any) -> None:
-    module.portable = lambda ids: ""
+    module.portable = lambda _: ""
 
 
 _CHANGES: Final[dict[str, Change]] = {
