@@ -11,7 +11,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Array
-from mlhub.servers import artefact, description, trees
+from mlhub.servers import artefact, boosting, description, trees
 from mlhub.servers.artefact import UNREADABLE, refusal
 from mlhub.servers.estimator import Estimator
 from mlhub.servers.options import RuntimeOptions
@@ -20,11 +20,43 @@ _SKOPS: Final = ".skops"
 _PICKLES: Final = (".joblib", ".pkl")
 _TRUSTED: Final = (
     *trees.TRUSTED,
+    *boosting.TRUSTED,
+    # Imputers and encoders keep datatypes, which say how numbers lie in memory.
     "numpy.dtype",
+    # Of use while a model is fitted, and nothing later.
     "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    # How boosted trees look at what is no category; of functions only trusted ones are there to be called.
+    "functools.partial",
+    "sklearn.utils.validation.check_array",
+    # A dictionary with attributes, by which ensembles name their parts.
+    "sklearn.utils._bunch.Bunch",
+    # Calibration around a classifier.
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    # Kernels of Gaussian processes; functions they may be given are types of their own.
+    *(
+        f"sklearn.gaussian_process.kernels.{name}"
+        for name in (
+            "CompoundKernel",
+            "ConstantKernel",
+            "DotProduct",
+            "ExpSineSquared",
+            "Exponentiation",
+            "Matern",
+            "Product",
+            "RBF",
+            "RationalQuadratic",
+            "Sum",
+            "WhiteKernel",
+        )
+    ),
 )
-"""What a file may hold besides the types that skops trusts. Imputers and encoders keep datatypes, which say
-how numbers lie in memory; a selector picks columns when a model is fitted, and does nothing later."""
+"""What a file may hold besides the types that skops trusts: none runs or reads what it is not given."""
 
 
 class SklearnModel:
@@ -84,8 +116,13 @@ class SklearnRuntime:
         except UntrustedTypesFoundException as error:
             found = skops.io.get_untrusted_types(file=path)
             names = ", ".join(name for name in found if name not in trusted)
-            raise refusal(f"{path.name} holds types that are not trusted: {names}") from error
-        trees.check(estimator)
+            raise refusal(
+                f"{path.name} holds types that are not trusted: {names}; "
+                "build the model of scikit-learn's own, or have the operator trust them"
+            ) from error
+        parts = list(trees.parts(estimator))
+        trees.check(parts)
+        boosting.check(parts)
         return estimator
 
 

@@ -4,7 +4,7 @@ scikit-learn keeps a tree's nodes in a compiled type that follows the indices it
 So skops does not trust it by itself. Here it is loaded, and every index is looked at before any is followed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +17,13 @@ TRUSTED: Final = ("sklearn.tree._tree.Tree",)
 _LEAF: Final = -1
 
 
-def check(estimator: object) -> None:
-    """Look at all trees in an estimator.
+def check(found: Iterable[Any]) -> None:
+    """Look at all trees among the parts of an estimator.
 
     Raises:
         UnacceptableError: one of them would lead out of its own nodes, or in a circle.
     """
-    for part in parts(estimator):
+    for part in found:
         if isinstance(part, Tree) and not _is_sound(part):
             raise UnacceptableError("The model holds a decision tree that is damaged.", code="bad_model")
 

@@ -73,4 +73,4 @@ def test_damaged_trees_are_refused_before_they_are_followed(damage: Any) -> None
     damage(state)
     tree.__setstate__(state)
     with pytest.raises(UnacceptableError, match="damaged"):
-        trees.check(model)
+        trees.check(trees.parts(model))
