@@ -88,9 +88,8 @@ def serve(  # noqa: PLR0913 - the command's options
     trust: Annotated[
         list[str] | None,
         typer.Option(
-            help="Full name of a type that *.skops files may hold besides those that skops trusts; can be "
-            "given several times. Tree models need sklearn.tree._tree.Tree, which a made-up file can "
-            "crash the server with.",
+            help="Full name of a type that *.skops files may hold besides scikit-learn's own, such as "
+            "a function of yours; the refusal of a file names those in it. Can be given several times.",
         ),
     ] = None,
     threads: Annotated[
