@@ -8,8 +8,10 @@ from typing import Final
 from mlhub.local.errors import MissingError
 from mlhub.local.program import Program
 
-_CACHE: Final = "64M"
-"""Memory for its cache; metadata is small."""
+_CACHE: Final = "128M"
+"""Memory for its cache at most; metadata is small."""
+_CONFIGURATION: Final = "[storage]\nttl_sweep_seconds = 0\n"
+"""Job workers remove what is over: see `mlhub.storage.expiry` for the reason."""
 _BEHIND: Final = (("chrt", "--batch", "0"), ("nice", "-n", "10"))
 """Put it behind those that clients wait for: predictions of a backlog are mostly its work. It gets a smaller
 part of a processor that others want, and takes none away from them when it has something to do."""
@@ -39,9 +41,9 @@ class EmbeddedDatabase:
             MissingError: it is not installed.
         """
         self._home.mkdir(parents=True, exist_ok=True)
-        # Empty, so that it does not look for one of its user's or of the whole system.
+        # It looks for one of its user's or of the whole system otherwise.
         configuration = self._home.with_suffix(".toml")
-        configuration.touch()
+        configuration.write_text(_CONFIGURATION, encoding="utf-8")
         return Program(
             name="database",
             arguments=(
@@ -51,6 +53,8 @@ class EmbeddedDatabase:
                 *("--host", "127.0.0.1", "--port", str(self._port)),
                 # Without it, the last acknowledged writes are lost when the process dies.
                 "--sync-on-commit",
+                # Nobody follows its changes, which it would keep a second time.
+                "--standalone",
                 *("--cache-size", _CACHE, "--log-level", "WARNING"),
             ),
             tier=2,

@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from mlhub.common.operations import Point
 from mlhub.storage.database import Document, to_document, to_record, translated
 
-_KEPT: Final = 3600.0
+KEPT: Final = 3600.0
 """Seconds for which a point is of use."""
 
 
@@ -30,7 +30,7 @@ class PointStore:
     @translated()
     def create_indexes(self) -> None:
         """Make the index by which old points go."""
-        self._points.create_index("taken_at", expireAfterSeconds=int(_KEPT))
+        self._points.create_index("taken_at", expireAfterSeconds=int(KEPT))
 
     @translated()
     def keep(self, point: Point) -> None:
@@ -46,7 +46,7 @@ class PointStore:
     @translated()
     def latest(self) -> list[Point]:
         """Return the points of the last hour in the order of time."""
-        found = self._points.find({"_id": {"$gt": self._key(time.time() - _KEPT)}}).sort("_id")
+        found = self._points.find({"_id": {"$gt": self._key(time.time() - KEPT)}}).sort("_id")
         return [to_record(document, Point) for document in found]
 
     def _key(self, moment: float) -> int:

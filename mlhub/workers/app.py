@@ -24,6 +24,7 @@ from mlhub.storage.cards import CardStore
 from mlhub.storage.catalogue import Catalogue
 from mlhub.storage.copies import CopyStore
 from mlhub.storage.database import connect
+from mlhub.storage.expiry import Expiry
 from mlhub.storage.heldfiles import HeldFiles
 from mlhub.storage.indexer import Indexer
 from mlhub.storage.indexes import indexing
@@ -67,6 +68,8 @@ _UPKEEP: Final = 10.0
 """Seconds between two looks at the search index."""
 _TICK: Final = 0.1
 """Seconds between two looks at what is to be dispatched."""
+_EXPIRY: Final = 60.0
+"""Seconds between two looks for what is over."""
 _IDLE: Final = 20
 """Times the length of a reconciliation that pass before the next: a long one must not keep others busy."""
 
@@ -209,6 +212,7 @@ def _add_jobs(
             # Whoever predicts notices servers that are away.
             level=logging.INFO,
         ),
+        Rounds("expiry", Expiry(database).remove, Pauses(_EXPIRY, first=_EXPIRY)),
         Rounds("dispatching", dispatcher.dispatch, Pauses(_TICK, first=_TICK), clear=dispatcher.give_back),
         *([webhooks] if webhooks else []),
     )

@@ -1,5 +1,6 @@
 """The embedded document database."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -36,4 +37,4 @@ def test_it_listens_on_loopback_only(database: Any) -> None:
 def test_it_reads_no_configuration_but_its_own(tmp_path: Path) -> None:
     arguments = EmbeddedDatabase(tmp_path / "database", 1).program().arguments
     configuration = Path(arguments[arguments.index("--config") + 1])
-    assert configuration.read_text() == ""
+    assert tomllib.loads(configuration.read_text()) == {"storage": {"ttl_sweep_seconds": 0}}
