@@ -15,7 +15,10 @@ from mlhub.storage.work import WorkStore
 _AGE: Final = 30.0
 """Seconds after which a group is looked at: longer than whoever keeps it waits for the database."""
 _STRETCH: Final = 5.0
-"""Seconds of names that are looked at in one go."""
+_GROWTH: Final = 4.0
+_LONGEST: Final = 3600.0
+"""Seconds of names that are looked at in one go: at first, times as many after a look that found nothing held
+back, as in the time of a hub that was down, and at most."""
 _NOTED: Final = 10.0
 """Seconds of names after which it is noted how far they were looked at."""
 _FIRST: Final = 600.0
@@ -31,6 +34,7 @@ class Overlooked:
         self._until = ""
         """Name below which all were looked at, by this process or by others before."""
         self._noted = ""
+        self._span = _STRETCH
 
     def forget(self) -> None:
         """Learn anew how far others came: they act now."""
@@ -47,12 +51,14 @@ class Overlooked:
         """
         if not self._until:
             self._until = self._noted = self._lanes.looked_until() or time_of("", -_FIRST)
-        upper = min(time_of("", -_AGE), time_of(self._until, _STRETCH))
+        upper = min(time_of("", -_AGE), time_of(self._until, self._span))
         if upper <= self._until:
             return 0
         cursors = {lane.name: lane.cursor for lane in lanes}
         count = 0
-        for group in self._work.held_back(self._until, upper):
+        found = self._work.held_back(self._until, upper)
+        self._span = _STRETCH if found else min(self._span * _GROWTH, _LONGEST)
+        for group in found:
             cursor = cursors.get(group.lane)
             if cursor is None or group.id < cursor:
                 self._lanes.recall(group.lane, group.backend, group.id)

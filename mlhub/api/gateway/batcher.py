@@ -81,10 +81,11 @@ class Batcher:
         """
         if self._pending >= self._max_pending:
             raise full("overloaded")
-        self._pending += 1
-        self._deadlines.add(waiter)
+        # First what may fail: what counts as waiting will be told something later.
         lane = self._lanes[target.backend]
         lane.add(target, waiter)
+        self._pending += 1
+        self._deadlines.add(waiter)
         if not lane.scheduled:
             # Looked at once the loop has taken in all that came at the same time, so that it goes together.
             lane.scheduled = True

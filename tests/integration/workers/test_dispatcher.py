@@ -236,3 +236,13 @@ def test_a_lane_goes_back_and_never_forward_for_a_group(scene: Scene) -> None:
     assert scene.lanes.held()[0].cursor == names[1]
     assert not scene.lanes.advance(lane, f"{names[2]}!"), "it is not where it was seen"
     assert scene.lanes.held()[0].cursor == names[1]
+
+
+def test_the_time_of_a_hub_that_was_down_is_passed_quickly(scene: Scene) -> None:
+    forgotten = scene.hold("m", 1)
+    scene.db["lanes"].delete_many({})
+    scene.lanes.note_looked(name_at((now() - timedelta(days=2)).timestamp()))
+    overlooked = Overlooked(scene.work, scene.lanes)
+    assert sum(overlooked.find(scene.lanes.held()) for _ in range(60)) == 1
+    assert scene.dispatcher.dispatch() == 1
+    assert scene.published() == forgotten

@@ -14,7 +14,13 @@ from mlhub.api.gateway.message import Message, Reply
 from mlhub.api.gateway.slots import Limits, Slots
 from mlhub.common import metrics, tensor
 from mlhub.common.batch import ENCODER, REQUEST, BatchReply, BatchRequest, Part
-from mlhub.common.errors import BackendError, BackendRefusedError, DeadlineError, UnavailableError
+from mlhub.common.errors import (
+    BackendError,
+    BackendRefusedError,
+    DeadlineError,
+    MLHubError,
+    UnavailableError,
+)
 from mlhub.common.logs import REQUEST_ID
 from mlhub.common.rows import Rows
 from mlhub.common.tally import Reading, Tally
@@ -488,3 +494,22 @@ def test_a_request_that_fails_at_its_answer_takes_no_other_along(caplog: pytest.
 
     asyncio.run(test())
     assert [vars(record)["request_id"] for record in caplog.records] == ["broken-1"]
+
+
+@run
+async def test_what_is_not_taken_is_told_nothing_later() -> None:
+    told: list[object] = []
+
+    class Told(AwaitedWaiter):
+        def failed(self, error: MLHubError) -> None:
+            told.append(error)
+
+    worker = Worker()
+    rows = Rows({"x": np.array([[1.0]])}, 1, single=True)
+    waiter = Told(rows, asyncio.get_running_loop().time(), 0.01, "-", "")
+    with pytest.raises(KeyError):
+        worker.batcher.submit(Target("gone", "model", "1-x"), waiter)
+    with pytest.raises(DeadlineError):
+        await worker.ask(1.0, wait=0.05)
+    assert told == [], "its time is over by now"
+    assert [one.value for one in worker.tally.read() if one.family == metrics.PENDING] == [0]
