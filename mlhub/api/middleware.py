@@ -8,9 +8,8 @@ from typing import Final
 import falcon.asgi
 
 from mlhub.common.errors import UnauthenticatedError
-from mlhub.common.logs import REQUEST_ID
+from mlhub.common.logs import HEADER, REQUEST_ID
 
-HEADER: Final = "X-Request-ID"
 _SANE: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _OPEN: Final = ("/health/", "/v2/health/", "/pages/")
 """Addresses that need no token: load balancers and probes have none, and pages ask for it."""

@@ -9,10 +9,10 @@ from typing import Any, Final
 import falcon.asgi
 
 from mlhub.api.bodies import RECEIVED
-from mlhub.api.middleware import HEADER
 from mlhub.api.operations.failures import Failures
 from mlhub.api.problems import Refusal
 from mlhub.common import metrics
+from mlhub.common.logs import HEADER
 from mlhub.common.tally import Count, Histogram, Tally
 
 _UNKNOWN: Final = "none"
