@@ -135,7 +135,7 @@ class MonitorService:
         return State(
             version=mlhub.__version__,
             parts=() if health is None else (health.broker, health.database, health.store),
-            backends=backends if backends is not None else operations.configured(),
+            backends=backends if backends is not None else await operations.without_broker(),
             queues=queues,
             workers=workers,
             processes=sum(name.startswith("api.") for name, _, _ in readings),

@@ -4,17 +4,20 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 
 from mlhub.api.operations.registry import Registry
 from mlhub.api.operations.watch import Watch
-from mlhub.api.services.health import Health
+from mlhub.api.services.health import LONGEST, Health
 from mlhub.common import topology
 from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import NotFoundError, UnavailableError
 from mlhub.common.operations import BackendState, PoolState, Purged, QueueState, WorkerState
 from mlhub.common.sampling import QueueSampler
+
+T = TypeVar("T")
 
 Oldest = Callable[[str], datetime | None]
 """Tells since when the oldest asynchronous prediction of a backend waits; blocking."""
@@ -54,7 +57,7 @@ class OperationsService:
         self._oldest = oldest
         self._pools = pools
         self._queues = Watch(self._sample, "The message broker")
-        self._health = Watch(look, "The hub")
+        self._health = Watch(look, "The hub", LONGEST)
         self._sizes = Watch(lambda: asyncio.to_thread(self._look_at_pools), "The metadata database")
 
     @property
@@ -128,11 +131,22 @@ class OperationsService:
         Raises:
             UnavailableError: the broker is away.
         """
-        queues, workers, health, sizes = await asyncio.gather(
-            self.queues(), self.workers(), self._health.get(), self._sizes.get()
-        )
-        parts = {part.name: part for part in health.backends}
-        pools = Counter((worker.backend, worker.kind) for worker in workers)
+        queues, workers, backends = await asyncio.gather(self.queues(), self.workers(), self.without_broker())
+        running = Counter((worker.backend, worker.kind) for worker in workers)
+        return [
+            msgspec.structs.replace(
+                backend,
+                workers={kind: running[backend.name, kind] for kind in ("predict", "jobs")},
+                queues=tuple(queue for queue in queues if queue.backend == backend.name),
+            )
+            for backend in backends
+        ]
+
+    async def without_broker(self) -> list[BackendState]:
+        """Return all backends with what is known of them while the broker is away."""
+        looks = _known(self._health), _known(self._sizes)
+        health, sizes = await asyncio.gather(*looks)
+        parts = {} if health is None else {part.name: part for part in health.backends}
         return [
             BackendState(
                 name=name,
@@ -141,18 +155,7 @@ class OperationsService:
                 addresses=settings.addresses,
                 healthy=parts[name].healthy if name in parts else None,
                 detail=parts[name].detail if name in parts else "",
-                workers={kind: pools[name, kind] for kind in ("predict", "jobs")},
-                pools=dict(sizes.get(name, {})),
-                queues=tuple(queue for queue in queues if queue.backend == name),
-            )
-            for name, settings in self._backends.items()
-        ]
-
-    def configured(self) -> list[BackendState]:
-        """Return all backends as they are configured; what else is known of them is away."""
-        return [
-            BackendState(
-                name=name, types=settings.types, protocol=settings.protocol, addresses=settings.addresses
+                pools={} if sizes is None else dict(sizes[name]),
             )
             for name, settings in self._backends.items()
         ]
@@ -186,11 +189,7 @@ class OperationsService:
         return [self._with_age(queue) for queue in self._sampler.sample()]
 
     def _look_at_pools(self) -> dict[str, Mapping[str, PoolState]]:
-        try:
-            return {name: self._pools(name) for name in self._backends}
-        except UnavailableError:
-            # The rest of the backends is worth telling without.
-            return {}
+        return {name: self._pools(name) for name in self._backends}
 
     def _with_age(self, queue: QueueState) -> QueueState:
         """Add what the broker does not tell of jobs: it has no times of the messages in quorum queues."""
@@ -207,6 +206,14 @@ class OperationsService:
             return queue
         age = max(0.0, (datetime.now(UTC) - since).total_seconds())
         return msgspec.structs.replace(queue, oldest_age=age)
+
+
+async def _known(watch: Watch[T]) -> T | None:
+    """Return what a look saw, or nothing: the rest of a backend is worth telling without."""
+    try:
+        return await watch.get()
+    except UnavailableError:
+        return None
 
 
 class PurgeService:

@@ -15,21 +15,23 @@ _FAIR: Final = 5.0
 _OLD: Final = 15.0
 """Seconds for which it is better than nothing, when no new one succeeds."""
 _WAIT: Final = 3.0
-"""Seconds that a request waits for a new one."""
+"""Seconds that a request waits for a new one, where it is not said otherwise."""
 
 
 class Watch(Generic[T]):
     """Looks when somebody asks, and remembers what it saw."""
 
-    def __init__(self, look: Callable[[], Awaitable[T]], what: str) -> None:
+    def __init__(self, look: Callable[[], Awaitable[T]], what: str, wait: float = _WAIT) -> None:
         """Remember how to look.
 
         Args:
             look: looks; raises `MLHubError` when it cannot.
             what: what is looked at, as the beginning of a sentence: `The message broker`.
+            wait: seconds that a request waits for a new look when the last one is too old.
         """
         self._look = look
         self._what = what
+        self._wait = wait
         self._last: tuple[T, float] | None = None
         self._task: asyncio.Task[None] | None = None
         self._error: MLHubError | None = None
@@ -48,7 +50,7 @@ class Watch(Generic[T]):
         if self.age > _FRESH:
             task = self._begin()
             if self.age > _FAIR:
-                await asyncio.wait([task], timeout=_WAIT)
+                await asyncio.wait([task], timeout=self._wait)
         if self._last is not None and self.age <= _OLD:
             return self._last[0]
         if self._error is None:

@@ -16,6 +16,8 @@ from mlhub.common.errors import MLHubError, UnavailableError
 
 _WAIT: Final = 4.0
 """Seconds a part has for its answer: a busy one takes its time, and whoever asks does not have much more."""
+LONGEST: Final = _WAIT + 1
+"""Seconds within which a look at all parts is over, whatever they do."""
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -25,6 +25,13 @@ def kinds(hub: Any) -> list[str]:
     return sorted(worker["kind"] for worker in hub.call("GET", "/workers").json())
 
 
+def hears_workers(hub: Any) -> bool:
+    try:
+        return bool(hub.call("GET", "/workers").ok)
+    except requests.ConnectionError:
+        return False
+
+
 def predicting(hub: Any) -> dict[str, Any]:
     """Return the worker that predicts once it is the only one: each process of the API hears for itself."""
     found: list[dict[str, Any]] = []
@@ -100,6 +107,23 @@ def test_backends_have_their_pools_and_queues(hub: Any) -> None:
     assert backend["addresses"] == [hub.server_url]
     assert [item["name"] for item in backend["queues"]][:2] == [PREDICT, JOBS]
     hub.wait_until(lambda: hub.call("GET", "/backends/sklearn").json()["healthy"], "its health")
+
+
+def test_backends_are_told_at_once_after_a_start_that_no_worker_saw(hub: Any) -> None:
+    hub.parts["predict"].stop()
+    hub.parts["api"].stop()
+    try:
+        hub.parts["api"].start()
+        hub.wait_until(lambda: hears_workers(hub), "an API that knows the workers")
+        # Its first look at the model server takes as long as such a look may.
+        answer = hub.call("GET", "/backends/sklearn")
+        assert answer.status_code == 200, answer.text
+        backend = answer.json()
+        assert (backend["healthy"], backend["workers"]) == (False, {"predict": 0, "jobs": 1})
+        assert "No predict worker" in backend["detail"]
+    finally:
+        hub.parts["predict"].start()
+    hub.wait_until_ready()
 
 
 def test_status_names_what_the_hub_is_made_of(hub: Any) -> None:

@@ -66,10 +66,10 @@ async def test_a_fair_look_is_given_at_once_while_a_new_one_is_under_way(
 
 @run
 async def test_what_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    del monkeypatch
     thing = Thing()
     thing.gate.clear()
-    watched = Watch(thing.look, "The thing")
-    monkeypatch.setattr(watch, "_WAIT", 0.01)
+    watched = Watch(thing.look, "The thing", 0.01)
     with pytest.raises(UnavailableError, match=r"The thing does not answer") as raised:
         await watched.get()
     assert raised.value.retry_after == 2
