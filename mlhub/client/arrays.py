@@ -1,5 +1,6 @@
 """Arrays and JSON: rows on their way to a hub, outputs on their way back."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,9 +24,12 @@ def encode_rows(rows: Any, outputs: Iterable[str] = ()) -> bytes:
     wanted = {"outputs": list(outputs)} if outputs else {}
     try:
         given = {"inputs": rows} if isinstance(rows, Mapping) else {"input": _plain(rows)}
-        return msgspec.json.encode(given | wanted, enc_hook=_plain)
+        body = msgspec.json.encode(given | wanted, enc_hook=_plain)
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise HubError(f"These rows cannot be sent: {error}.", code="bad_input") from error
+    if b"null" in body:
+        _check_finite(given)
+    return body
 
 
 def is_table(rows: Any) -> bool:
@@ -52,9 +56,7 @@ def encode_inputs(inputs: Mapping[str, Any], outputs: Iterable[str] = ()) -> byt
         HubError: JSON cannot carry what is in there.
     """
     try:
-        arrays = {name: np.asarray(values) for name, values in inputs.items()}
-        for array in arrays.values():
-            _check_finite(array)
+        arrays = {name: _sendable(np.asarray(values)) for name, values in inputs.items()}
         tensors = [tensor.encode(name, array) for name, array in arrays.items()]
         body, _ = oip.encode_request(tensors, outputs, binary=False)
     except MLHubError as error:
@@ -111,24 +113,75 @@ def array_of(output: Any) -> Array:
             code="several_outputs",
         )
     try:
-        return np.asarray(output)
+        return _with_missing(np.asarray(output))
     except ValueError as error:
         raise HubError(f"The model's output is no array: {error}.", code="bad_answer") from error
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value)
-        _check_finite(array)
-        return tensor.to_list(array)
+        return tensor.to_list(_sendable(np.asarray(value)))
     if isinstance(value, tuple | list | str | int | float):
         return value
     if hasattr(value, "__array__"):
         # Data frames and the tensors of other libraries.
         return _plain(np.asarray(value))
+    if value is not None and _is_missing(value):
+        return None
     raise TypeError(f"{type(value).__name__} is neither an array nor a list of numbers")
 
 
-def _check_finite(array: Array) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise HubError("The rows hold NaN or infinity, which no model can use.", code="bad_input")
+def _sendable(array: Array) -> Array:
+    """Return an array whose missing values are NaN or `None`; whether there may be any the hub knows.
+
+    Raises:
+        HubError: it holds infinity.
+    """
+    array = _with_missing(array)
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        raise _infinite()
+    return array
+
+
+def _with_missing(array: Array) -> Array:
+    """Make fractions of an array of objects that are numbers, some of which are missing."""
+    if array.dtype.kind != "O":
+        return array
+    elements = [None if _is_missing(element) else element for element in array.ravel().tolist()]
+    there = [element for element in elements if element is not None]
+    are_numbers = all(
+        isinstance(element, int | float | np.number) and not isinstance(element, bool) for element in there
+    )
+    if there and are_numbers and len(there) < len(elements):
+        return np.array(elements, dtype=np.float64).reshape(array.shape)
+    filled = np.empty(len(elements), dtype=object)
+    filled[:] = elements
+    return filled.reshape(array.shape)
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell whether a value is one of those that stand for none: `None`, NaN, or pandas's own."""
+    if isinstance(value, float | np.floating):
+        return bool(np.isnan(value))
+    return value is None or type(value).__name__ == "NAType"
+
+
+def _check_finite(rows: Any) -> None:
+    """Look for infinity in lists, which JSON would have as `null`, like values that are missing.
+
+    Raises:
+        HubError: there is some.
+    """
+    waiting = [rows]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, list | tuple):
+            waiting += found
+        elif isinstance(found, Mapping):
+            waiting += found.values()
+        elif isinstance(found, float) and math.isinf(found):
+            raise _infinite()
+
+
+def _infinite() -> HubError:
+    return HubError("The rows hold infinity, which no model can use.", code="bad_input")

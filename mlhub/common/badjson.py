@@ -38,7 +38,8 @@ def _reason(text: bytes, error: Exception) -> str:
         return "it is not UTF-8"
     if found := _NO_NUMBER.search(text):
         word = found.group(1).decode()
-        return f"JSON has no {word}; leave out rows with such values, or replace the values"
+        cure = "write null for a value that is missing" if word.lower() == "nan" else "replace such values"
+        return f"JSON has no {word}; {cure}"
     if _TRUNCATED in str(error):
         half = r", or has half of a pair like \ud83d\ude00" if _SURROGATE.search(text) else ""
         return f"it ends too early{half}"

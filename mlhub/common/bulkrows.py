@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -18,6 +19,8 @@ from mlhub.common.tensor import Array
 
 _SEPARATORS: Final = "\t;,"
 """What may stand between the numbers of a line, the likeliest first to be meant where it is met."""
+_EMPTY: Final = re.compile(r"string '\s*'")
+"""How numpy says that a cell is empty."""
 
 
 class RowError(UnacceptableError):
@@ -75,13 +78,14 @@ def delimiter_of(line: str) -> str:
 
 
 def is_heading(line: str, delimiter: str) -> bool:
-    """Tell whether a line of CSV has names of columns and no number."""
+    """Tell whether a line of CSV has names of columns, and no number or place of a missing one."""
     try:
         (cells,) = csv.reader([line], delimiter=delimiter)
     except csv.Error:
         # Where it is read as a row it is said what is wrong with it.
         return False
-    return all(not _is_number(cell) for cell in cells)
+    numbers = [_number_of(cell) for cell in cells if cell.strip()]
+    return None in numbers and not any(number is not None and math.isfinite(number) for number in numbers)
 
 
 class _ArrayReader:
@@ -221,6 +225,11 @@ def _numbers(texts: Sequence[str], delimiter: str) -> Array:
                 return np.loadtxt(texts, dtype, delimiter=delimiter, ndmin=2, comments=None, quotechar='"')
         except (ValueError, DeprecationWarning, OverflowError) as error:
             failure = error
+    if _EMPTY.search(str(failure)):
+        try:
+            return bulktable.fractions(_texts(texts, delimiter))
+        except ValueError as error:
+            failure = error
     detail = str(failure).partition(" at row ")[0]
     raise UnacceptableError(f"{detail[:1].upper()}{detail[1:]}.", code="bad_input") from failure
 
@@ -235,9 +244,9 @@ def _texts(texts: Sequence[str], delimiter: str) -> Array:
     return np.array(cells, dtype=object)
 
 
-def _is_number(cell: str) -> bool:
+def _number_of(cell: str) -> float | None:
+    """Return the number in a cell, NaN and infinity among them, or nothing where there is none."""
     try:
-        number = float(cell)
+        return float(cell)
     except ValueError:
-        return False
-    return math.isfinite(number)
+        return None

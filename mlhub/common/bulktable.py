@@ -60,13 +60,35 @@ def inputs(table: Array, columns: tuple[str, ...], signature: Signature) -> Rows
 def _cells(texts: Array, spec: TensorSpec) -> Array:
     dtype = DTYPES[spec.datatype]
     if dtype.kind == "O":
-        return texts
+        return _with_gaps(texts) if spec.allow_missing else texts
     try:
+        if dtype.kind == "f":
+            return fractions(texts)
         if dtype.kind == "b":
             return np.array([_BOOLEANS[text.strip().lower()] for text in texts.tolist()])
-        return texts.astype(np.int64 if dtype.kind in "iu" else np.float64)
+        return texts.astype(np.int64)
     except (ValueError, KeyError, OverflowError):
         raise _bad(f"The column {spec.name!r} takes {spec.datatype}, and holds something else.") from None
+
+
+def _with_gaps(texts: Array) -> Array:
+    """Return texts without those that are empty."""
+    filled = texts.copy()
+    filled[texts == ""] = None
+    return filled
+
+
+def fractions(texts: Array) -> Array:
+    """Return the numbers in cells, NaN where a cell is empty.
+
+    Raises:
+        ValueError: there is something else in one.
+    """
+    try:
+        return texts.astype(np.float64)
+    except ValueError:
+        filled = [text if text.strip() else "nan" for text in texts.ravel().tolist()]
+        return np.array(filled, dtype=object).astype(np.float64).reshape(texts.shape)
 
 
 def _bad(detail: str) -> UnacceptableError:

@@ -1,4 +1,8 @@
-"""JSON numbers, strings and booleans → arrays, strictly: nothing is guessed, nothing is silently changed."""
+"""JSON numbers, strings and booleans → arrays, strictly: nothing is guessed, nothing is silently changed.
+
+`null` stands for a value that is missing: NaN among fractions, `None` among texts. Whole numbers and booleans
+have nothing to hold it.
+"""
 
 from functools import cache
 from typing import Any, Final
@@ -7,27 +11,31 @@ import msgspec
 import numpy as np
 
 from mlhub.common.errors import FieldError, UnacceptableError
-from mlhub.common.tensor import DTYPES, Array
+from mlhub.common.tensor import DTYPES, MISSABLE, Array
 
 MAX_DEPTH: Final = 8
 """Dimensions a tensor may have."""
 
 _ELEMENTS: Final[dict[str, Any]] = {"b": bool, "i": int, "u": int, "f": float, "O": str}
+_NULL: Final = ", got `null`"
+"""What msgspec says of an element that is missing."""
 _WIDEST: Final = 8
 """Bytes of the floating numbers that JSON's own are read as."""
 _SPACE: Final = b" \t\n\r"
 
 
-def parse(raw: msgspec.Raw, datatype: str, pointer: str) -> Array:
+def parse(raw: msgspec.Raw, datatype: str, pointer: str, allow_missing: bool = False) -> Array:  # noqa: FBT001, FBT002 (a name in the call would cost each prediction more)
     """Return the array that nested JSON lists stand for; its shape is the lists' own.
 
     Args:
         raw: the JSON text, a list of any depth or a single element.
         datatype: datatype of the Open Inference Protocol that the elements must fit.
         pointer: JSON pointer to the text, for errors.
+        allow_missing: whether elements may be `null`.
 
     Raises:
-        UnacceptableError: an element is of another kind, does not fit, is infinite, or the lists are ragged.
+        UnacceptableError: an element is of another kind, does not fit, is infinite or missing, or the lists
+            are ragged.
     """
     text = bytes(raw)
     depth = _depth(text)
@@ -37,7 +45,13 @@ def parse(raw: msgspec.Raw, datatype: str, pointer: str) -> Array:
     try:
         nested = _decoder(dtype.kind, depth).decode(text)
     except msgspec.ValidationError as error:
-        raise _bad(*_place(str(error), pointer)) from error
+        # Looked for only here, so that inputs without any cost nothing more.
+        if not _is_missing(str(error)):
+            raise _bad(*_place(str(error), pointer)) from error
+        if not allow_missing or datatype not in MISSABLE:
+            place, _ = _place(str(error), pointer)
+            raise _bad(place, missing(datatype, allow_missing=allow_missing)) from error
+        nested = _with_missing(text, dtype, depth, pointer)
     except UnicodeDecodeError as error:
         raise _bad(pointer, "The text here is not UTF-8.") from error
     return _array(nested, dtype, datatype, depth, pointer)
@@ -54,9 +68,29 @@ def _array(nested: Any, dtype: np.dtype[Any], datatype: str, depth: int, pointer
         raise _bad(pointer, "The lists here differ in length; every row needs the same shape.") from None
     if array.ndim != depth:
         raise _bad(pointer, "The lists here differ in length; every row needs the same shape.")
-    if is_narrow and not np.isfinite(array).all():
+    if is_narrow and np.isinf(array).any():
         raise _bad(pointer, f"A number here is too large for {datatype}.")
     return array
+
+
+def _with_missing(text: bytes, dtype: np.dtype[Any], depth: int, pointer: str) -> Any:
+    try:
+        return _decoder(dtype.kind, depth, allow_missing=True).decode(text)
+    except msgspec.ValidationError as error:
+        detail = str(error).replace(" | null", "")
+        raise _bad(*_place(detail, pointer)) from error
+
+
+def missing(datatype: str, *, allow_missing: bool = False) -> str:
+    """Return the sentence about a value that is missing where none may be."""
+    if allow_missing:
+        return f"A value is missing here, and {datatype} has nothing that stands for that."
+    return "A value is missing here (null or NaN), and this model takes no missing values."
+
+
+def _is_missing(message: str) -> bool:
+    """Tell whether msgspec says of an element, not of a list, that it is `null`."""
+    return _NULL in message and not message.startswith("Expected `array`")
 
 
 def _narrowed(nested: Any, dtype: np.dtype[Any]) -> Array:
@@ -78,8 +112,10 @@ def _depth(text: bytes) -> int:
 
 
 @cache
-def _decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+def _decoder(kind: str, depth: int, *, allow_missing: bool = False) -> msgspec.json.Decoder[Any]:
     nested: Any = _ELEMENTS[kind]
+    if allow_missing:
+        nested |= None
     for _ in range(depth):
         nested = list.__class_getitem__(nested)
     return msgspec.json.Decoder(nested)

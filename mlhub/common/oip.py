@@ -236,7 +236,8 @@ def _array(item: WireTensor, raw: memoryview | None, pointer: str) -> Array:
             "an extent is a whole number from 0.",
             code="bad_input",
         )
-    array = jsontensor.parse(item.data, item.datatype, pointer)
+    # Whether the model takes missing values is looked at where its signature is known.
+    array = jsontensor.parse(item.data, item.datatype, pointer, True)  # noqa: FBT003 (as it is declared)
     if array.size != math.prod(item.shape):
         raise UnacceptableError(
             f"Tensor {item.name!r} has {array.size} elements, but shape {list(item.shape)} takes "

@@ -42,7 +42,7 @@ def from_json(raw: msgspec.Raw, signature: Signature, pointer: str = "/input", *
     if len(signature.inputs) != 1:
         return _from_objects(raw, signature, pointer)
     spec = signature.inputs[0]
-    array = jsontensor.parse(raw, spec.datatype, pointer)
+    array = jsontensor.parse(raw, spec.datatype, pointer, spec.allow_missing)
     return _of_one(unflattened(array, spec) if flat else array, spec, pointer)
 
 
@@ -77,7 +77,9 @@ def from_named(raw: msgspec.Raw, signature: Signature, pointer: str = "/inputs")
     given = _members(raw, pointer)
     _check_names(given, signature, pointer)
     arrays = {
-        spec.name: jsontensor.parse(given[spec.name], spec.datatype, _below(pointer, spec.name))
+        spec.name: jsontensor.parse(
+            given[spec.name], spec.datatype, _below(pointer, spec.name), spec.allow_missing
+        )
         for spec in signature.inputs
     }
     specs = signature.inputs
@@ -114,13 +116,14 @@ def _column(objects: list[dict[str, msgspec.Raw]], spec: TensorSpec, pointer: st
     try:
         # At once, which is many times faster.
         joined = msgspec.Raw(b"[" + b",".join(bytes(value) for value in values) + b"]")
-        array = jsontensor.parse(joined, spec.datatype, pointer)
+        array = jsontensor.parse(joined, spec.datatype, pointer, spec.allow_missing)
         _check_shape(array, spec, pointer, single=False)
     except UnacceptableError:
         # One by one, which finds the place.
         for index, value in enumerate(values):
             place = _below(f"{pointer}/{index}", spec.name)
-            _check_shape(jsontensor.parse(value, spec.datatype, place)[None], spec, place, single=False)
+            row = jsontensor.parse(value, spec.datatype, place, spec.allow_missing)
+            _check_shape(row[None], spec, place, single=False)
         raise
     return array
 
@@ -190,18 +193,17 @@ def _below(pointer: str, name: str) -> str:
 
 def _cast(array: Array, spec: TensorSpec, pointer: str) -> Array:
     dtype = DTYPES[spec.datatype]
+    _check_missing(array, spec, pointer)
     if array.dtype == dtype:
-        _check_finite(array, pointer)
         return array
     number = array.dtype.kind in "iuf" and dtype.kind in "iuf"
     if not number or (array.dtype.kind == "f" and dtype.kind != "f"):
         raise _bad(pointer, _mismatch(array, spec))
-    _check_finite(array, pointer)
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
     if dtype.kind in "iu" and not (cast == array).all():
         raise _bad(pointer, f"A number here does not fit {spec.datatype}.")
-    if dtype.kind == "f" and not np.isfinite(cast).all():
+    if dtype.kind == "f" and np.isinf(cast).any():
         raise _bad(pointer, f"A number here is too large for {spec.datatype}.")
     return cast
 
@@ -212,10 +214,16 @@ def _mismatch(array: Array, spec: TensorSpec) -> str:
     return f"The model takes {spec.datatype} here, not {given}{hint}."
 
 
-def _check_finite(array: Array, pointer: str) -> None:
-    # JSON cannot write NaN or infinity; binary tensors can.
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _bad(pointer, "NaN and infinity are not values a model can use.")
+def _check_missing(array: Array, spec: TensorSpec, pointer: str) -> None:
+    """Refuse infinity, which only binary tensors can hold, and missing values where there may be none."""
+    kind = array.dtype.kind
+    if kind == "f" and not np.isfinite(array).all():
+        if np.isinf(array).any():
+            raise _bad(pointer, "Infinity is not a value that a model can use.")
+    elif kind != "O" or None not in array.ravel().tolist():
+        return
+    if not spec.allow_missing:
+        raise _bad(pointer, jsontensor.missing(spec.datatype))
 
 
 def _check_shape(array: Array, spec: TensorSpec, pointer: str, *, single: bool) -> None:

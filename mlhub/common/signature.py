@@ -8,7 +8,7 @@ ANY: Final = -1
 """An extent that may have any value; the first dimension, the rows of a batch, always has it."""
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input or output of a model."""
 
     name: str
@@ -17,6 +17,8 @@ class TensorSpec(msgspec.Struct, frozen=True):
     """Datatype of the Open Inference Protocol, e.g. `FP32`."""
     shape: tuple[int, ...]
     """Extents with the rows of a batch first; `-1` where any extent will do."""
+    allow_missing: bool = False
+    """Whether values of an input may be missing: NaN among fractions, `None` among texts."""
 
     @property
     def row(self) -> tuple[int, ...]:

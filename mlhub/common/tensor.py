@@ -2,7 +2,8 @@
 
 Numbers are little-endian and row-major. A `BYTES` tensor holds its elements one after the other, each
 preceded by its length as four little-endian bytes; so the binary data extension of the protocol defines it
-(https://github.com/kserve/open-inference-protocol, Triton's "Binary Tensor Data Extension").
+(https://github.com/kserve/open-inference-protocol, Triton's "Binary Tensor Data Extension"). What that
+leaves open is a text that is missing: it has the length -1 and no bytes.
 """
 
 import math
@@ -34,9 +35,13 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
 }
 """Datatypes of the Open Inference Protocol and the numpy types that hold them."""
 
+MISSABLE: Final = frozenset({"FP16", "FP32", "FP64", "BYTES"})
+"""Datatypes with something to stand for a value that is missing: NaN, and `None` among texts."""
 _DATATYPES: Final = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH: Final = 4
 """Bytes in front of each element of a `BYTES` tensor."""
+_MISSING: Final = b"\xff\xff\xff\xff"
+"""In place of the length of a text that is missing: -1, as databases have it on the wire."""
 
 
 class Tensor(msgspec.Struct, frozen=True, array_like=True):
@@ -109,7 +114,7 @@ def concatenate(parts: Sequence[Array]) -> Array:
 
 
 def to_list(array: Array) -> Any:
-    """Return nested lists of Python values, `BYTES` as text; what JSON can carry."""
+    """Return nested lists of Python values, `BYTES` as text, or nothing where one is missing."""
     if array.dtype.kind == "O":
         flat = [_text(element) for element in array.ravel().tolist()]
         return np.array(flat, dtype=object).reshape(array.shape).tolist() if array.ndim else flat[0]
@@ -131,6 +136,9 @@ def _text(element: object) -> object:
 def _join(array: Array) -> bytes:
     pieces: list[bytes] = []
     for element in array.ravel().tolist():
+        if element is None:
+            pieces.append(_MISSING)
+            continue
         raw = element if isinstance(element, bytes) else str(element).encode()
         pieces += (len(raw).to_bytes(_LENGTH, "little"), raw)
     return b"".join(pieces)
@@ -145,6 +153,10 @@ def _split(tensor: Tensor, count: int) -> Array:
     position = 0
     for index in range(count):
         start = position + _LENGTH
+        if data[position:start] == _MISSING:
+            # An array of objects begins with nothing in it.
+            position = start
+            continue
         end = start + int.from_bytes(data[position:start], "little")
         if start > len(data) or end > len(data):
             raise MalformedError(f"Tensor {tensor.name!r} ends before its last element.", code="bad_tensor")

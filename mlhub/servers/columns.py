@@ -4,6 +4,7 @@ A `ColumnTransformer` that picks columns by name takes nothing but a table. What
 encoders and imputers show that were fitted on it; what nothing tells about is taken for numbers.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -30,11 +31,15 @@ class Column(msgspec.Struct, frozen=True):
     """Datatype of the Open Inference Protocol."""
     example: Any = 0.0
     """A value that it had when the model was fitted, where that is known."""
+    missing: float | None = math.nan
+    """What stood in it when the model was fitted where a value was missing."""
+    allow_missing: bool = False
+    """Whether the model takes that."""
 
     @property
     def spec(self) -> TensorSpec:
         """The column as an input: one value a row."""
-        return TensorSpec(self.name, self.datatype, (ANY,))
+        return TensorSpec(self.name, self.datatype, (ANY,), self.allow_missing)
 
 
 def columns(estimator: Any) -> tuple[Column, ...]:
@@ -66,7 +71,11 @@ def table(values: Mapping[str, Array]) -> Any:
             "lacks pandas; ask its operator to install it there (pip install pandas).",
             code="not_loadable",
         ) from None
-    return pd.DataFrame(dict(values))
+    # pandas makes NaN of each `None` among words, unless it is told to leave them.
+    kept = {name: array.dtype.kind == "O" and None in array.tolist() for name, array in values.items()}
+    return pd.DataFrame(
+        {name: pd.Series(array, dtype=object) if kept[name] else array for name, array in values.items()}
+    )
 
 
 def _by_name(picker: ColumnTransformer) -> bool:
@@ -90,7 +99,7 @@ def _described(picker: ColumnTransformer) -> Iterator[Column]:
         names = [str(picker.feature_names_in_[index]) for index in indices.get(label, ())]
         samples = _samples(transformer, len(names))
         for name, sample in zip(names, samples, strict=True):
-            yield _column(name, sample)
+            yield _column(name, sample, _missing(transformer, sample))
 
 
 def _samples(transformer: Any, count: int) -> list[list[Any]]:
@@ -111,10 +120,17 @@ def _takes_words(transformer: Any) -> bool:
     return hasattr(transformer, "build_analyzer")
 
 
-def _column(name: str, sample: list[Any]) -> Column:
+def _missing(transformer: Any, sample: list[Any]) -> float | None:
+    """Tell what stands for a missing value among words: that which was there, or which is looked for."""
+    steps = [step for _, step in transformer.steps] if isinstance(transformer, Pipeline) else [transformer]
+    looked_for = [step.missing_values for step in steps if hasattr(step, "missing_values")]
+    return None if None in sample or (looked_for and looked_for[0] is None) else math.nan
+
+
+def _column(name: str, sample: list[Any], missing: float | None) -> Column:
     # None and NaN stand among categories where values were missing.
     there = [value for value in sample if value is not None and value == value]  # noqa: PLR0124
     for kind, datatype in _KINDS:
         if there and all(type(value) is kind for value in there):
-            return Column(name, datatype, there[0])
+            return Column(name, datatype, there[0], missing if datatype == "BYTES" else math.nan)
     return Column(name)

@@ -7,7 +7,7 @@ import msgspec
 
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.signature import Signature, TensorSpec
-from mlhub.common.tensor import DTYPES
+from mlhub.common.tensor import DTYPES, MISSABLE
 
 FILE: Final = "mlhub.json"
 
@@ -43,6 +43,8 @@ def read(folder: Path) -> Description:
             raise _bad("has a signature without inputs")
         for spec in description.signature.inputs + description.signature.outputs:
             _check(spec)
+            if spec.allow_missing and spec.datatype not in MISSABLE:
+                raise _bad(f"lets {spec.name!r} be missing, which {spec.datatype} cannot be")
     return description
 
 

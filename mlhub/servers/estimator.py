@@ -1,8 +1,9 @@
 """A fitted scikit-learn estimator seen through a signature: its methods are the outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import scipy.sparse
 from sklearn.exceptions import NotFittedError
@@ -12,12 +13,13 @@ from sklearn.utils import get_tags
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Array, datatype_of
+from mlhub.servers import missing
 from mlhub.servers.columns import Column, columns, table
+from mlhub.servers.missing import REFUSED
 
 INPUT: Final = "input"
 """Name of the input, unless the bundle says otherwise."""
-_REFUSED: Final = (ValueError, TypeError, LookupError, AttributeError)
-"""What estimators raise on values they cannot use."""
+_NO_GAPS: Final[Mapping[str, float | None]] = {}
 
 
 class Estimator:
@@ -35,7 +37,9 @@ class Estimator:
         self._input = inputs[0]
         self._methods = _methods(estimator)
         outputs = self._declare(estimator)
-        if declared is not None and declared.outputs:
+        if declared is None:
+            inputs = self._marked(inputs)
+        elif declared.outputs:
             outputs = self._check(declared.outputs, outputs)
         self._outputs = {spec.name: DTYPES[spec.datatype] for spec in outputs}
         self._default = (outputs[0].name,)
@@ -50,7 +54,7 @@ class Estimator:
         try:
             given = self._given(inputs)
             return {name: self._run(name, given) for name in names or self._default}
-        except _REFUSED as error:
+        except REFUSED as error:
             text = str(error).strip() or type(error).__name__
             raise UnacceptableError(
                 f"The model refuses this input: {text.splitlines()[0].rstrip('.:')}.", code="bad_input"
@@ -59,7 +63,9 @@ class Estimator:
     def _given(self, inputs: dict[str, Array]) -> Any:
         """Return what the estimator takes: an array, or a table where it wants one."""
         if self._columns:
-            return table({column.name: _plain(inputs[column.name]) for column in self._columns})
+            return table(
+                {column.name: _plain(inputs[column.name], column.missing) for column in self._columns}
+            )
         return _plain(inputs[self._input.name])
 
     def _run(self, name: str, given: Any) -> Array:
@@ -69,6 +75,24 @@ class Estimator:
         if result.dtype == dtype or (dtype.kind == "O" and result.dtype.kind in "US"):
             return result
         return result.astype(dtype, casting="same_kind")
+
+    def _marked(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        """Say of the inputs whether values may be missing, and remember it of the columns."""
+        name, method = next(iter(self._methods.items()))
+        predicts = name == "predict"
+
+        def is_taken_in(some: Iterable[Column]) -> bool:
+            gaps = {column.name: column.missing for column in some}
+            return missing.is_taken(method, _sample_table(self._columns, gaps), predicts=predicts)
+
+        if self._columns:
+            self._columns = missing.marked(self._columns, is_taken_in)
+            return tuple(column.spec for column in self._columns)
+        if self._input.datatype == "BYTES":
+            return inputs
+        row = np.full_like(_sample(self._input), np.nan)
+        is_taken = missing.is_taken(method, row, predicts=predicts)
+        return (msgspec.structs.replace(self._input, allow_missing=is_taken),)
 
     def _declare(self, estimator: Any) -> tuple[TensorSpec, ...]:
         """Describe the outputs as one row shows them, or else as the estimator's attributes let expect."""
@@ -80,7 +104,7 @@ class Estimator:
                 result = method(row)
             except NotFittedError:
                 raise _bad("was not fitted") from None
-            except _REFUSED:
+            except REFUSED:
                 specs.append(_expect(name, estimator))
                 continue
             if isinstance(result, list):
@@ -168,9 +192,14 @@ def _columns(estimator: Any, declared: Signature | None) -> tuple[Column, ...]:
         )
     examples = {column.name: column for column in found}
     return tuple(
-        examples[spec.name]
+        msgspec.structs.replace(examples[spec.name], allow_missing=spec.allow_missing)
         if spec.name in examples and examples[spec.name].datatype == spec.datatype
-        else Column(spec.name, spec.datatype, "" if spec.datatype == "BYTES" else 0)
+        else Column(
+            spec.name,
+            spec.datatype,
+            "" if spec.datatype == "BYTES" else 0,
+            allow_missing=spec.allow_missing,
+        )
         for spec in declared.inputs
     )
 
@@ -183,14 +212,19 @@ def _inputs(
     return declared.inputs if declared is not None else (_input_spec(estimator),)
 
 
-def _sample_table(table_columns: tuple[Column, ...]) -> Any:
+def _sample_table(table_columns: tuple[Column, ...], gaps: Mapping[str, float | None] = _NO_GAPS) -> Any:
+    """Return a table of one row, with what stands for a missing value in some columns, by name."""
     return table(
-        {column.name: np.array([column.example], DTYPES[column.datatype]) for column in table_columns}
+        {
+            column.name: np.array([gaps.get(column.name, column.example)], DTYPES[column.datatype])
+            for column in table_columns
+        }
     )
 
 
-def _plain(array: Array) -> Array:
-    return _text(array) if array.dtype.kind == "O" else array
+def _plain(array: Array, gap: float | None = None) -> Array:
+    """Return an array as estimators take it; where a text is missing, with what stands for that."""
+    return _text(array, gap) if array.dtype.kind == "O" else array
 
 
 def _dense(result: Any) -> Array:
@@ -199,8 +233,11 @@ def _dense(result: Any) -> Array:
     return np.asarray(result.toarray() if scipy.sparse.issparse(result) else result)
 
 
-def _text(array: Array) -> Array:
-    flat = [element.decode() if isinstance(element, bytes) else element for element in array.ravel().tolist()]
+def _text(array: Array, gap: float | None) -> Array:
+    flat = [
+        element.decode() if isinstance(element, bytes) else gap if element is None else element
+        for element in array.ravel().tolist()
+    ]
     text = np.empty(len(flat), dtype=object)
     text[:] = flat
     return text.reshape(array.shape)

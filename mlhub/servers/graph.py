@@ -128,6 +128,8 @@ def _matched(
     same = all(spec.name in by_name for spec in own)
     ordered = tuple(by_name[spec.name] for spec in own) if same else declared
     for mine, theirs in zip(own, ordered, strict=True):
+        if theirs.allow_missing and mine.datatype == "BYTES":
+            raise refusal(f"its mlhub.json lets {theirs.name!r} be missing, and its texts cannot be")
         if mine.datatype != theirs.datatype or not _agree(mine.shape, theirs.shape):
             raise refusal(
                 f"its mlhub.json gives {theirs.name!r} as {theirs.datatype} {list(theirs.shape)}, "

@@ -58,6 +58,8 @@ def _fit(array: Array, spec: TensorSpec) -> Array:
     ):
         raise _bad(f"The input {spec.name!r} has shape {list(shape)}; the model takes {list(spec.shape)}.")
     dtype = DTYPES[spec.datatype]
+    if dtype.kind == "O" and not spec.allow_missing and None in array.ravel().tolist():
+        raise _bad(f"A text is missing in the input {spec.name!r}; the model takes no missing values.")
     if array.dtype == dtype:
         return array
     # numpy also calls the cast from a number to an object, and from a boolean to a number, safe.

@@ -49,13 +49,17 @@ _FIELDS: Final = {
     "input_example": _ANYTHING,
 }
 _TYPE: Final = {"type": "string", "description": f"One of {', '.join(ModelType)}, in any case."}
-_TENSOR: Final = _record(
+_TENSOR_FIELDS: Final = {"name": _TEXT, "datatype": _TEXT, "shape": many({"type": "integer"})}
+_TENSOR: Final = _record("name", "datatype", "shape", **_TENSOR_FIELDS)
+_INPUT: Final = _record(
     "name",
     "datatype",
     "shape",
-    name=_TEXT,
-    datatype=_TEXT,
-    shape=many({"type": "integer"}),
+    **_TENSOR_FIELDS,
+    allow_missing={
+        "type": "boolean",
+        "description": "Whether `null`, or NaN in binary data, may stand for values that are missing.",
+    },
 )
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
@@ -117,7 +121,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         created_at=_TIME,
         ready_at=_maybe(_TIME),
     ),
-    "Signature": _record("inputs", inputs=many(_TENSOR), outputs=many(_TENSOR)),
+    "Signature": _record("inputs", inputs=many(_INPUT), outputs=many(_TENSOR)),
     "Rows": {
         "type": "object",
         "description": "`input` has one row or a list of rows; `inputs` has the same by name of the input, "

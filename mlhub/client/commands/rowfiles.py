@@ -16,7 +16,7 @@ import typer
 from mlhub.client.arrays import array_of
 from mlhub.client.commands.terminal import printable
 from mlhub.client.errors import HubError
-from mlhub.common.signature import Signature
+from mlhub.common.signature import Signature, TensorSpec
 
 _NPY: Final = b"\x93NUMPY"
 _OUTPUTS: Final = (".npy", ".json", ".csv")
@@ -134,7 +134,7 @@ def _json(content: bytes, what: str) -> Any:
     if isinstance(given, dict) and given.keys() == {"input"}:
         # The body of the HTTP call is as welcome as the rows in it.
         return given["input"]
-    if isinstance(given, dict) and (not given or "inputs" in given or None in given.values()):
+    if isinstance(given, dict) and (not given or "inputs" in given):
         raise HubError(
             f'{what} holds neither rows nor inputs by name, as in {{"x": [[1, 2]], "y": [[3]]}}.',
             code="bad_input",
@@ -161,7 +161,7 @@ def _csv(content: bytes, what: str, signature: Signature | None) -> list[Any]:
         return _columns(table, what, signature)
     if signature is not None and table and signature.inputs[0].datatype == "BYTES":
         return table
-    if table and all(_number(cell) is None for cell in table[0]):
+    if table and _is_heading(table[0]):
         # Names of the columns.
         table = table[1:]
     if not table:
@@ -191,27 +191,27 @@ def _columns(table: list[list[str]], what: str, signature: Signature) -> list[di
                 f"{what} has {len(cells)} cells in row {row}, and {len(heading)} names of columns.",
                 code="bad_input",
             )
-    places = {spec.name: (heading.index(spec.name), spec.datatype) for spec in signature.inputs}
+    places = {spec.name: (heading.index(spec.name), spec) for spec in signature.inputs}
     return [
-        {
-            name: _typed(cells[place], datatype, what, row, place + 1)
-            for name, (place, datatype) in places.items()
-        }
+        {name: _typed(cells[place], spec, what, row, place + 1) for name, (place, spec) in places.items()}
         for row, cells in enumerate(rows, 1)
     ]
 
 
-def _typed(text: str, datatype: str, what: str, row: int, column: int) -> Any:
-    if datatype == "BYTES":
-        return text
-    if datatype == "BOOL" and text.lower() in _BOOLEANS:
+def _typed(text: str, spec: TensorSpec, what: str, row: int, column: int) -> Any:
+    if spec.datatype == "BYTES":
+        return None if not text and spec.allow_missing else text
+    if spec.datatype == "BOOL" and text.lower() in _BOOLEANS:
         return _BOOLEANS[text.lower()]
     return _cell(text, what, row, column)
 
 
-def _cell(text: str, what: str, row: int, column: int) -> int | float:
+def _cell(text: str, what: str, row: int, column: int) -> int | float | None:
+    """Read a number; an empty cell is a missing one, and whether it may be missing the hub knows."""
+    if not text.strip():
+        return None
     number = _number(text)
-    if number is None:
+    if number is None or math.isinf(number):
         raise HubError(
             f"{what} has {printable(text)!r} in row {row}, column {column}, which is no number.",
             code="bad_input",
@@ -225,5 +225,10 @@ def _number(text: str) -> int | float | None:
             number = kind(text)
         except ValueError:
             continue
-        return number if math.isfinite(number) else None
+        return number
     return None
+
+
+def _is_heading(cells: list[str]) -> bool:
+    numbers = [_number(cell) for cell in cells if cell.strip()]
+    return None in numbers and not any(number is not None and math.isfinite(number) for number in numbers)

@@ -197,7 +197,12 @@ def _facts(facts: dict[str, str | None]) -> Table:
 
 
 def _specs(specs: Iterable[TensorSpec]) -> Text:
-    return _text(", ".join(f"{spec.name} {spec.datatype} {_shape(spec.shape)}" for spec in specs))
+    return _text(
+        ", ".join(
+            f"{spec.name} {spec.datatype} {_shape(spec.shape)}{' or missing' if spec.allow_missing else ''}"
+            for spec in specs
+        )
+    )
 
 
 def _shape(shape: tuple[int, ...]) -> str:

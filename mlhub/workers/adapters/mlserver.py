@@ -55,6 +55,9 @@ class MLServerAdapter(OpenInferenceAdapter):
         uri = f"./{_FOLDER}/{found[0].name}" if len(found) == 1 else f"./{_FOLDER}"
         signature = description.read(files).signature
         declared = {} if signature is None else msgspec.to_builtins(signature)
+        for spec in declared.get("inputs", ()):
+            # What only the hub knows is no part of its settings.
+            spec.pop("allow_missing", None)
         return {
             "name": model,
             "implementation": self._options.implementation,

@@ -11,7 +11,7 @@ from mlhub.common.errors import UnacceptableError
 from mlhub.common.image import ImageSpec
 from mlhub.common.jsontensor import MAX_DEPTH
 from mlhub.common.signature import ANY, Signature, TensorSpec
-from mlhub.common.tensor import DTYPES
+from mlhub.common.tensor import DTYPES, MISSABLE
 from mlhub.workers.bundle import params
 from mlhub.workers.bundle.params import Params
 
@@ -88,6 +88,8 @@ def _read(root: Path) -> BundleDescription:
     if found.signature is not None:
         _check(found.signature.inputs)
         _check(found.signature.outputs)
+        if any(spec.allow_missing for spec in found.signature.outputs):
+            raise _bad("'allow_missing' is about inputs, and an output has it")
         signature = msgspec.convert(msgspec.to_builtins(found.signature), Signature)
     return BundleDescription(found.input_example, found.labels, signature, found.image)
 
@@ -104,6 +106,9 @@ def _check(specs: tuple[TensorSpec, ...]) -> None:
         if spec.datatype not in DTYPES:
             known = ", ".join(DTYPES)
             raise _bad(f"there is no datatype {spec.datatype!r} for {spec.name!r}; use one of {known}")
+        if spec.allow_missing and spec.datatype not in MISSABLE:
+            can = ", ".join(name for name in DTYPES if name in MISSABLE)
+            raise _bad(f"it lets {spec.name!r} be missing, which {spec.datatype} cannot be; {can} can")
         if 0 in spec.shape:
             raise _bad(f"{spec.name!r} has a shape without elements; {ANY} stands for any extent")
     name, count = Counter(spec.name for spec in specs).most_common(1)[0] if specs else ("", 1)

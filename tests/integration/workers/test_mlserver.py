@@ -1,6 +1,7 @@
 """A model server that is not MLHub's own: MLServer, through its adapter and through a whole hub."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -40,6 +41,16 @@ import sys, joblib
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 joblib.dump(LogisticRegression(max_iter=300, C=0.01).fit(*load_digits(return_X_y=True)), sys.argv[1])
+"""
+
+
+TRAIN_BOOSTED = """
+import sys, joblib, json, numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+rows = np.array([[1, np.nan], [np.nan, 1]] * 40)
+model = HistGradientBoostingClassifier(max_iter=3).fit(rows, [0, 1] * 40)
+joblib.dump(model, sys.argv[1])
+print(json.dumps(model.predict(np.array([[np.nan, 1], [2, np.nan], [np.nan, np.nan]])).tolist()))
 """
 
 
@@ -153,6 +164,22 @@ def test_the_signature_is_what_the_bundle_says(adapter: BackendAdapter, digits: 
     signature = adapter.signature("digits", digits)
     assert signature.inputs == (TensorSpec("pixels", "FP64", (ANY, 64)),)
     assert signature.batchable
+
+
+def test_values_may_be_missing_on_their_way_through_json(
+    adapter: BackendAdapter, server: MLServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.joblib"
+    script = (ENVIRONMENT / "bin" / "python", "-c", TRAIN_BOOSTED, path)
+    expected = json.loads(subprocess.run(script, check=True, capture_output=True).stdout)
+    inputs = [{"name": "x", "datatype": "FP64", "shape": [ANY, 2], "allow_missing": True}]
+    outputs = SIGNATURE["outputs"]
+    description = {"signature": {"inputs": inputs, "outputs": outputs}}
+    (tmp_path / "mlhub.json").write_bytes(msgspec.json.encode(description))
+    adapter.deploy("boosted", "1-eeeeeeee", tmp_path)
+    rows = np.array([[np.nan, 1], [2, np.nan], [np.nan, np.nan]])
+    (found,) = adapter.predict("boosted", "1-eeeeeeee", [tensor.encode("x", rows)])
+    assert tensor.decode(found).ravel().tolist() == expected
 
 
 def test_versions_stand_side_by_side_and_go_one_by_one(

@@ -1,14 +1,16 @@
 """Rows to JSON, outputs to arrays."""
 
 import array
+import math
 from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlhub.client import HubError
-from mlhub.client.arrays import array_of, decode_outputs, encode_inputs, encode_rows
+from mlhub.client.arrays import array_of, columns, decode_outputs, encode_inputs, encode_rows, named_outputs
 
 
 @pytest.mark.parametrize(
@@ -53,11 +55,42 @@ def test_what_is_no_rows_is_refused(rows: Any) -> None:
     assert caught.value.status is None
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_json_does_not_have_are_refused(value: float) -> None:
-    for make in (lambda: encode_rows(np.array([value])), lambda: encode_inputs({"x": [value]})):
-        with pytest.raises(HubError, match="NaN or infinity"):
-            make()
+def test_infinity_is_refused_wherever_it_is() -> None:
+    for rows in (np.array([np.inf]), [[1, -math.inf]], {"x": [math.inf]}, [{"x": np.array([np.inf])}]):
+        with pytest.raises(HubError, match="infinity"):
+            encode_rows(rows)
+    with pytest.raises(HubError, match="infinity"):
+        encode_inputs({"x": [math.inf]})
+
+
+def test_what_is_missing_is_sent_as_null() -> None:
+    table = pd.DataFrame(
+        {
+            "age": [1.5, None],
+            "rooms": pd.array([1, None], dtype="Int64"),
+            "city": ["a", None],
+            "kind": pd.Categorical([np.nan, "x"]),
+        }
+    )
+    by_name = {"age": [1.5, None], "rooms": [1, None], "city": ["a", None], "kind": [None, "x"]}
+    assert msgspec.json.decode(encode_rows(columns(table))) == {"inputs": by_name}
+    rows = [[1.5, 1, "a", None], [None, None, None, "x"]]
+    assert msgspec.json.decode(encode_rows(table)) == {"input": rows}
+    assert msgspec.json.decode(encode_rows([[1, math.nan], [None, np.float32(2)]])) == {
+        "input": [[1, None], [None, 2]]
+    }
+    sent = msgspec.json.decode(encode_inputs({"x": [[1, None]], "y": np.array(["a", None], dtype=object)}))
+    assert [(one["datatype"], one["data"]) for one in sent["inputs"]] == [
+        ("FP64", [1, None]),
+        ("BYTES", ["a", None]),
+    ]
+
+
+def test_what_is_missing_in_an_output_is_nan() -> None:
+    np.testing.assert_array_equal(array_of([[1.5, None]]), [[1.5, np.nan]], strict=True)
+    assert array_of(["a", None]).tolist() == ["a", None]
+    output = {"name": "y", "datatype": "FP32", "shape": [2], "data": [1, None]}
+    np.testing.assert_array_equal(named_outputs([output])["y"], np.array([1, np.nan], "f4"), strict=True)
 
 
 def test_named_inputs_keep_types_and_shapes() -> None:

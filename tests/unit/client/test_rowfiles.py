@@ -22,6 +22,8 @@ from mlhub.common.signature import Signature, TensorSpec
         ("\ufeffa\tb\r\n1\t-2e3\r\n", [[1, -2000.0]]),
         ('"x"\n"7"\n', [[7]]),
         ("5", [[5]]),
+        ("a,b\n1,\n ,2\n", [[1, None], [None, 2]]),
+        (",\n1,2\n", [[None, None], [1, 2]]),
     ],
 )
 def test_csv_is_rows_of_numbers_with_or_without_names(tmp_path: Path, text: str, rows: Any) -> None:
@@ -34,7 +36,7 @@ def test_csv_is_rows_of_numbers_with_or_without_names(tmp_path: Path, text: str,
     ("name", "content", "words"),
     [
         ("r.csv", b"1,2\n3,x\n", "'x' in row 2, column 2"),
-        ("r.csv", b"1,nan\n", "'nan' in row 1, column 2"),
+        ("r.csv", b"1,inf\n", "'inf' in row 1, column 2"),
         ("r.csv", b"a,b\n", "has no rows"),
         ("r.csv", b"", "has no rows"),
         ("r.csv", b"\xff\xfe1", "UTF-8"),

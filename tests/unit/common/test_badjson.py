@@ -13,7 +13,7 @@ from mlhub.common.errors import MalformedError, UnacceptableError
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
-        (b'{"input": [1.0, NaN]}', "is not JSON: JSON has no NaN; leave out rows with such values"),
+        (b'{"input": [1.0, NaN]}', "is not JSON: JSON has no NaN; write null for a value that is missing"),
         (b'{"input": -Infinity}', "is not JSON: JSON has no -Infinity"),
         (b'{"a": "\\ud800"}', r"is not JSON: it ends too early, or has half of a pair like \ud83d\ude00"),
         (b'{"a": 1', "is not JSON: it ends too early"),

@@ -133,7 +133,9 @@ def test_the_heading_of_a_csv_says_which_input_a_column_is() -> None:
         (b"age,city,smoker\n", "no rows in the file"),
         (b"age,city,smoker\n1,a\n", "has 2 cells, and the heading 3"),
         (b"age,city,smoker\nold,a,true\n", "'age' takes FP64, and holds something else"),
-        (b"age,city,smoker\nnan,a,true\n", "NaN"),
+        (b"age,city,smoker\nnan,a,true\n", "takes no missing values"),
+        (b"age,city,smoker\n,a,true\n", "takes no missing values"),
+        (b"age,city,smoker\n1,a,\n", "'smoker' takes BOOL, and holds something else"),
         (b"age,city,smoker\n1,a,maybe\n", "'smoker' takes BOOL, and holds something else"),
         (b"age,city,smoker\n1,\xff,true\n", "not UTF-8"),
     ],
@@ -218,11 +220,41 @@ def test_a_bad_row_is_named(bad: bytes, form: BulkForm) -> None:
         read(content, layout)
 
 
+def test_what_is_missing_is_read_where_it_may_be() -> None:
+    pairs = Signature((TensorSpec("x", "FP64", (-1, 2), allow_missing=True),))
+    expected = np.array([[1, 2], [np.nan, 4], [5, np.nan], [np.nan, np.nan]])
+    for form, content in (
+        (BulkForm.CSV, b"1,2\n,4\n5,nan\n,\n"),
+        (BulkForm.CSV, b'a,b\n1,2\n"",4\n5, \nNaN,\n'),
+        (BulkForm.CSV, b",\n1,2\n"),
+        (BulkForm.CSV, b"nan,nan\n1,2\n"),
+        (BulkForm.JSON_LINES, b"[1,2]\n[null,4]\n[5,null]\n[null,null]\n"),
+        (BulkForm.NPY, saved(expected)),
+    ):
+        rows = read(content, scanned(content, form, pairs), pairs)["x"]
+        wanted = expected if len(rows) > 2 else expected[[3, 0]]
+        np.testing.assert_array_equal(rows, wanted)
+
+
+def test_empty_cells_of_a_table_are_missing_where_they_may_be() -> None:
+    table = Signature(
+        (
+            TensorSpec("age", "FP64", (-1,), allow_missing=True),
+            TensorSpec("city", "BYTES", (-1,), allow_missing=True),
+            TensorSpec("note", "BYTES", (-1,)),
+        )
+    )
+    content = b"age,city,note\n,a,x\n2,,\n"
+    read_rows = read(content, scanned(content, BulkForm.CSV, table), table)
+    np.testing.assert_array_equal(read_rows["age"], [np.nan, 2])
+    assert (read_rows["city"].tolist(), read_rows["note"].tolist()) == (["a", None], ["x", ""])
+
+
 def test_the_bad_number_of_an_array_is_named() -> None:
     rows = ROWS.copy()
     rows[7, 1] = np.nan
     content = saved(rows)
-    with pytest.raises(RowError, match=r"Row 8 of the file cannot be used: NaN"):
+    with pytest.raises(RowError, match=r"Row 8 of the file cannot be used: A value is missing here"):
         read(content, scanned(content, BulkForm.NPY))
 
 

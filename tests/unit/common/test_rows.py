@@ -85,11 +85,52 @@ def test_inputs_must_agree_in_rows() -> None:
         rows.from_tensors({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}, taken)
 
 
+def test_what_is_missing_is_taken_where_the_signature_says_so() -> None:
+    taken = Signature(
+        (
+            TensorSpec("x", "FP32", (-1, 2), allow_missing=True),
+            TensorSpec("word", "BYTES", (-1,), allow_missing=True),
+        )
+    )
+    raw = msgspec.Raw(b'[{"x": [1, null], "word": null}, {"x": [null, null], "word": "b"}]')
+    named = msgspec.Raw(b'{"x": [[1, null], [null, null]], "word": [null, "b"]}')
+    tensors = {"x": np.array([[1, np.nan], [np.nan] * 2]), "word": np.array([None, "b"], dtype=object)}
+    for given in (
+        rows.from_json(raw, taken),
+        rows.from_named(named, taken),
+        rows.from_tensors(tensors, taken),
+    ):
+        np.testing.assert_array_equal(given.inputs["x"], np.array(tensors["x"], "f4"), strict=True)
+        assert given.inputs["word"].tolist() == [None, "b"]
+    one = rows.from_json(msgspec.Raw(b'{"x": [null, 1], "word": null}'), taken)
+    assert (one.single, one.inputs["word"].tolist()) == (True, [None])
+
+
+def test_what_is_missing_is_refused_elsewhere_with_its_place() -> None:
+    text = Signature((TensorSpec("word", "BYTES", (-1,)), TensorSpec("x", "FP32", (-1,))))
+    for refused, pointer in (
+        (lambda: rows.from_json(msgspec.Raw(b"[[1, null]]"), signature(-1, 2)), "/input/0/1"),
+        (lambda: rows.from_json(msgspec.Raw(b'[{"word": "a", "x": null}]'), text), "/input/0/x"),
+        (
+            lambda: rows.from_tensors({"word": np.array([None], dtype=object), "x": np.zeros(1)}, text),
+            "/inputs/0",
+        ),
+        (
+            lambda: rows.from_array(np.array([[np.nan, 1]]), signature(-1, 2, datatype="INT64")),
+            "/input",
+        ),
+    ):
+        with pytest.raises(UnacceptableError, match="this model takes no missing values") as caught:
+            refused()
+        assert caught.value.fields[0].pointer == pointer
+
+
 @pytest.mark.parametrize(
     ("array", "said"),
     [
         (np.array([[1e300, 1.0]]), "A number here is too large for FP32."),
-        (np.array([[np.inf, 1.0]]), "NaN and infinity are not values a model can use."),
+        (np.array([[np.inf, 1.0]]), "Infinity is not a value that a model can use."),
+        (np.array([[np.nan, 1.0]]), "this model takes no missing values."),
         (np.array([[True, False]]), "The model takes FP32 here, not BOOL; send 0 and 1 as numbers."),
         (np.array([["a", "b"]]), "The model takes FP32 here, not BYTES."),
     ],

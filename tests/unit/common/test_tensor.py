@@ -37,6 +37,12 @@ def test_text_becomes_bytes_of_utf8_and_text_again() -> None:
     assert tensor.to_list(tensor.decode(wire)) == ["grün", "", "a"]
 
 
+def test_a_text_that_is_missing_stays_so() -> None:
+    wire = tensor.encode("x", np.array(["a", None, ""], dtype=object))
+    assert wire.data == b"\x01\0\0\0a" + b"\xff" * 4 + b"\0" * 4
+    assert tensor.to_list(tensor.decode(wire)) == ["a", None, ""]
+
+
 def test_order_in_memory_does_not_matter() -> None:
     array = np.asfortranarray(np.arange(6.0).reshape(2, 3)).astype(">f8")
     np.testing.assert_array_equal(tensor.decode(tensor.encode("x", array)), array)
@@ -49,6 +55,8 @@ def test_order_in_memory_does_not_matter() -> None:
         Tensor("x", "FP32", (-1,), b""),
         Tensor("x", "FP31", (1,), b"1234"),
         Tensor("x", "BYTES", (2,), b"\x01\0\0\0a"),
+        Tensor("x", "BYTES", (1,), b"\xff\xff\xff\xffa"),
+        Tensor("x", "BYTES", (2,), b"\0\0\0\0\xff\xff\xff"),
         Tensor("x", "BYTES", (1,), b"\x09\0\0\0a"),
         Tensor("x", "BYTES", (1,), b"\x00\0\0\0a"),
         Tensor("x", "BYTES", (10**12,), b""),

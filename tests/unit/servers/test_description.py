@@ -40,6 +40,10 @@ def test_a_signature_is_read(tmp_path: Path) -> None:
         (b'{"signature": {"inputs": [{"name": "x", "datatype": "FLOAT", "shape": [-1]}]}}', "datatype"),
         (b'{"signature": {"inputs": [{"name": "x", "datatype": "FP64", "shape": [-2]}]}}', "shape"),
         (b'{"signature": {"inputs": [{"name": "x", "datatype": "FP64", "shape": []}]}}', "shape"),
+        (
+            b'{"signature": {"inputs": [{"name": "x", "datatype": "BOOL", "shape": [1], "allow_missing": true}]}}',
+            "lets 'x' be missing, which BOOL cannot be",
+        ),
     ],
 )
 def test_a_flaw_is_named(tmp_path: Path, text: bytes, flaw: str) -> None:

@@ -143,3 +143,11 @@ def test_odd_tensors_are_refused_and_never_a_crash(
     head = msgspec.json.encode({"inputs": inputs})
     with contextlib.suppress(MLHubError):
         infer(deployed, head + rest, len(head))
+
+
+def test_a_text_that_is_missing_is_refused_unless_it_may_be() -> None:
+    given = {"word": np.array([b"a", None], dtype=object)}
+    with pytest.raises(UnacceptableError, match="A text is missing in the input 'word'"):
+        fit(given, Signature((TensorSpec("word", "BYTES", (-1,)),)))
+    taken = fit(given, Signature((TensorSpec("word", "BYTES", (-1,), allow_missing=True),)))
+    assert taken["word"].tolist() == [b"a", None]

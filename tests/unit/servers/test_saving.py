@@ -12,6 +12,7 @@ from mlhub.servers.options import RuntimeOptions
 TEXT: Final = (Path(__file__).parents[3] / "docs/models.md").read_text()
 SECTIONS: Final = {
     "scikit-learn": "sklearn",
+    "Missing values": "sklearn",
     "PyTorch": "pytorch",
     "Keras": "keras",
     "TensorFlow": "tensorflow",

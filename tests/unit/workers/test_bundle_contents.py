@@ -263,6 +263,15 @@ SPEC = {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
         ({"signature": {"inputs": [{**SPEC, "name": ""}]}}, "name"),
         ({"signature": {"inputs": [SPEC, SPEC]}}, "two tensors named 'x'"),
         ({"signature": {"inputs": [SPEC], "outputs": [SPEC, SPEC]}}, "two tensors named 'x'"),
+        ({"signature": {"inputs": [{**SPEC, "allow_missing": 1}]}}, "allow_missing"),
+        (
+            {"signature": {"inputs": [{**SPEC, "datatype": "INT8", "allow_missing": True}]}},
+            "which INT8 cannot be; FP16, FP32, FP64, BYTES can",
+        ),
+        (
+            {"signature": {"inputs": [SPEC], "outputs": [{**SPEC, "allow_missing": True}]}},
+            "'allow_missing' is about inputs",
+        ),
         ({"image": []}, "$.image"),
         ({"image": {"size": [28]}}, "$.image.size"),
         ({"image": {"size": [0, 28]}}, "$.image.size"),

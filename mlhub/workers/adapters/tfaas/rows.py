@@ -65,6 +65,9 @@ def _numbers(array: Array, name: str) -> Iterator[RowCall | BackendError]:
     with np.errstate(over="ignore"):
         rows = array.reshape(len(array), -1).astype(np.float32)
     for row in rows:
+        if np.isnan(row).any():
+            yield BackendRefusedError("TFaaS takes no missing values.")
+            continue
         if not np.isfinite(row).all():
             yield BackendRefusedError("A number here is too large for FP32, in which TFaaS computes.")
             continue
