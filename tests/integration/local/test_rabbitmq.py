@@ -29,6 +29,18 @@ def test_a_message_in_a_durable_queue_survives_a_restart(broker: Any) -> None:
     assert message.payload == "still here"
 
 
+def test_statistics_end_before_a_node_with_management_stops(managed_broker: Any) -> None:
+    before = len(managed_broker.log)
+    managed_broker.stop()
+    try:
+        log = managed_broker.log[before:]
+    finally:
+        managed_broker.start()
+    # After it, that would take five seconds and be broken off.
+    assert log.index("to stop collect_statistics") < log.index("stopped TCP listener")
+    assert "Message store" in log
+
+
 def test_it_listens_on_loopback_only(broker: Any) -> None:
     node = psutil.Process(broker.pid)
     listening = [item.laddr.ip for item in node.net_connections("inet") if item.status == psutil.CONN_LISTEN]
