@@ -61,6 +61,12 @@ class ConflictError(MLHubError):
     code = "conflict"
 
 
+class NotConfiguredError(ConflictError):
+    """The backend that the model names is not among the hub's settings any more."""
+
+    code = "backend_not_configured"
+
+
 class PreconditionFailedError(MLHubError):
     """The entry changed since the client last read it."""
 

@@ -44,8 +44,11 @@ class VersionState(StrEnum):
 
 
 TRANSITIONS: Final[dict[VersionState, frozenset[VersionState]]] = {
-    VersionState.VALIDATING: frozenset({VersionState.READY, VersionState.FAILED, VersionState.REMOVING}),
-    VersionState.READY: frozenset({VersionState.REMOVING}),
+    # Validation begins again on another backend when the version's own was taken out of the settings.
+    VersionState.VALIDATING: frozenset(
+        {VersionState.VALIDATING, VersionState.READY, VersionState.FAILED, VersionState.REMOVING}
+    ),
+    VersionState.READY: frozenset({VersionState.VALIDATING, VersionState.REMOVING}),
     # The same content uploaded once more: what it failed of may have been mended since.
     VersionState.FAILED: frozenset({VersionState.VALIDATING, VersionState.REMOVING}),
     VersionState.REMOVING: frozenset(),

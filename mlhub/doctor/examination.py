@@ -10,6 +10,7 @@ from mlhub.doctor.contradictions import look_at_settings
 from mlhub.doctor.database import look_at_database
 from mlhub.doctor.finding import Check, Finding, bad
 from mlhub.doctor.management import look_at_management
+from mlhub.doctor.models import look_at_models
 from mlhub.doctor.store import look_at_folders, look_at_store
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -17,6 +18,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     look_at_broker,
     look_at_management,
     look_at_database,
+    look_at_models,
     look_at_store,
     look_at_folders,
     look_at_backends,

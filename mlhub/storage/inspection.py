@@ -1,11 +1,13 @@
 """Looking at the database as those who run it do: its version, its clock, its indexes."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 from pymongo.database import Database
 
+from mlhub.common.model import VersionState
 from mlhub.storage.database import Document, translated
 from mlhub.storage.search import MARK
 
@@ -66,3 +68,20 @@ def missing_indexes(database: Database[Document]) -> list[Index]:
             keys = tuple((str(field), int(order)) for field, order in known["key"])
             there.add(Index(name, keys, bool(known.get("unique", False))))
     return [index for index in NEEDED if index not in there]
+
+
+@translated()
+def stranded(database: Database[Document], configured: Collection[str]) -> dict[str, list[str]]:
+    """Return the models of backends that are not configured, by the backend: their own, or a version's.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
+    alive = {"state": {"$ne": VersionState.REMOVING}}
+    named = {*database["versions"].distinct("backend", alive), *database["models"].distinct("backend")}
+    found: dict[str, list[str]] = {}
+    for backend in sorted(named - {None} - set(configured)):
+        models = database["models"].distinct("_id", {"backend": backend})
+        versions = database["versions"].distinct("model", {"backend": backend, **alive})
+        found[backend] = sorted({*models, *versions})
+    return found

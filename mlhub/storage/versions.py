@@ -135,11 +135,25 @@ class VersionStore:
         return self._claimed(version, {"state": state, "lease_until": None, **fields})
 
     @translated()
-    def change(self, deployment: str, state: VersionState, **fields: Any) -> bool:
-        """Bring a version to `state` if that is legal from where it stands; tell whether it was."""
-        sources = [source for source, targets in TRANSITIONS.items() if state in targets]
-        values: Document = {"state": state, "lease_until": None, **fields}
-        return compare_and_set(self._versions, deployment, {"state": {"$in": sources}}, {"$set": values})
+    def begin_again(self, version: Version, backend: str, request: str) -> bool:
+        """Have a version validated once more, on `backend`, as a request wants it.
+
+        Returns:
+            Whether that is legal, and the version is still what it was when it was read.
+        """
+        if VersionState.VALIDATING not in TRANSITIONS[version.state]:
+            return False
+        seen: Document = {"state": version.state, "backend": version.backend}
+        values: Document = {
+            "state": VersionState.VALIDATING,
+            "backend": backend,
+            "error": None,
+            "lease_until": None,
+            "attempts": 0,
+            "published_at": now(),
+            "request": request,
+        }
+        return compare_and_set(self._versions, version.deployment, seen, {"$set": values})
 
     @translated()
     def begin_removal(self, version: Version, request: str) -> None:

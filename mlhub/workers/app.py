@@ -187,6 +187,7 @@ def _add_jobs(
         settings.upload_grace,
         rules.work,
         bulk_sweeper.sweep,
+        settings.backends,
     )
     stopping = threading.Event()
     reconciler = Reconciler(backend, records, adapter, leases, rules, stopping)

@@ -5,7 +5,7 @@ between, loses no work. The sweeper may run in many processes: each record is ta
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 500
 """Records taken in one sweep."""
+_GIVEN_UP: Final = timedelta(hours=1)
+"""Time without workers of a backend that is not configured any more after which what was removed is left on
+its servers: until then the backend may come back."""
 
 Publish = Callable[[str, str | list[str], str], None]
 """Sends the task (first) of a record or some records (second) to the job pool of a backend (third)."""
@@ -39,7 +42,20 @@ class Sweeper:
         grace: float,
         work: Path,
         sweep_bulks: Callable[[], int],
+        configured: Collection[str],
     ) -> None:
+        """Remember what is needed.
+
+        Args:
+            records: all that is kept.
+            publish: sends a message.
+            waiting: tells how many there are on a queue.
+            interval: seconds after which a message that nobody took up may be lost.
+            grace: seconds after which temporary files of dead processes are cleared away.
+            work: folder of validations.
+            sweep_bulks: looks for lost work of bulk predictions.
+            configured: names of the backends in the settings.
+        """
         self._records = records
         self._publish = publish
         self._waiting = waiting
@@ -47,6 +63,7 @@ class Sweeper:
         self._grace = grace
         self._work = work
         self._sweep_bulks = sweep_bulks
+        self._configured = configured
 
     def sweep(self) -> int:
         """Republish what is lost; return how many records that were."""
@@ -72,9 +89,22 @@ class Sweeper:
             # No pool works for it, and none has to: it was never on a model server.
             self._records.catalogue.forget(version)
             return False
+        removing = version.state is VersionState.REMOVING
+        if removing and self._is_given_up(version):
+            _LOG.warning(
+                "%s of %s is left on the servers of %s, a backend that is not configured any more",
+                *(version.deployment, version.model, version.backend),
+            )
+            self._records.catalogue.forget(version)
+            return False
         if version.backend not in drained or not self._records.versions.mark_published(version):
             return False
-        removing = version.state is VersionState.REMOVING
         task = topology.JOB_REMOVE if removing else topology.JOB_VALIDATE
         self._publish(task, version.deployment, version.backend)
         return True
+
+    def _is_given_up(self, version: Version) -> bool:
+        """Tell whether a removed version stays where it is; workers that live renew its time."""
+        if version.backend in self._configured or version.published_at is None:
+            return False
+        return version.published_at < now() - _GIVEN_UP

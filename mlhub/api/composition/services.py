@@ -52,7 +52,9 @@ class Services:
         self.beat = Beat(tally, failures, self.gateway.beat)
 
         self.models = ModelService(stores.models, stores.versions, stores.catalogue, settings)
-        self.routes = RouteCache(RouteService(stores.models, stores.versions).find, settings.route_ttl)
+        self.routes = RouteCache(
+            RouteService(stores.models, stores.versions, settings.backends).find, settings.route_ttl
+        )
         self.predictions = PredictionService(
             stores.predictions, LaneGate(stores.lanes), stores.tensors, settings.max_prediction_bytes
         )

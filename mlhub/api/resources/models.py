@@ -116,6 +116,12 @@ class ModelResource:
         fields = await read_json(req, _FIELDS, self._max_bytes)
         accepts = IfMatch(req.get_header("If-Match"))
         entry = await asyncio.to_thread(self._models.change, name, fields, accepts)
+        if fields.backend is not msgspec.UNSET:
+            moved = await asyncio.to_thread(self._models.move, entry)
+            for version in moved:
+                await self._publication.announce(version)
+            if moved:
+                entry = await asyncio.to_thread(self._models.get, name)
         self._routes.drop(name)
         send_entity(req, resp, representation.entry(entry))
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from mlhub.api.services.configured import require_backend
 from mlhub.common import names
 from mlhub.common.errors import ConflictError, NotFoundError, PreconditionFailedError, UnacceptableError
 from mlhub.common.logs import REQUEST_ID
@@ -138,6 +139,37 @@ class ModelService:
             state, latest = summarise(entry.versions, kept.pinned)
             return Entry(msgspec.structs.replace(kept, state=state, version=latest), entry.versions)
 
+    def move(self, entry: Entry) -> list[Version]:
+        """Have versions validated on the entry's backend whose own was taken out of the settings.
+
+        Also those that were uploaded when no backend served their type. Versions that have failed, and those
+        of other backends, stay what they are.
+
+        Returns:
+            The versions that wait for their validation now.
+        """
+        backend, moved = entry.model.backend, []
+        if backend is None or backend not in self._settings.backends:
+            return []
+        for version in entry.versions:
+            is_served = version.backend in self._settings.backends
+            has_failed = version.state is VersionState.FAILED and version.backend is not None
+            if is_served or has_failed:
+                continue
+            if self._versions.begin_again(version, backend, REQUEST_ID.get()):
+                moved.append(self._versions.get(version.model, version.version))
+        if moved:
+            self._catalogue.refresh(entry.model.model)
+        return moved
+
+    def require_backend(self, model: Model) -> None:
+        """See that a model can get versions.
+
+        Raises:
+            NotConfiguredError: its backend was taken out of the settings.
+        """
+        require_backend(model.model, model.backend, self._settings.backends)
+
     def pin(self, entry: Entry, version: str) -> None:
         """Set what `latest` means as soon as that version is ready; until then the newest ready one is.
 
@@ -224,7 +256,8 @@ class ModelService:
                 raise ConflictError(
                     f"The type of {model.model!r} cannot change while it has versions.", code="type_fixed"
                 )
-        if fields.backend is not UNSET or changes.get("type", model.type) is not model.type:
+        # What a client read is what it may write back, also when that is not configured any more.
+        if fields.backend not in {UNSET, model.backend} or changes.get("type", model.type) is not model.type:
             changes["backend"] = self._backend(changes.get("type", model.type), fields)
         if fields.version is not UNSET:
             changes["pinned"] = _pin(entry, fields.version)

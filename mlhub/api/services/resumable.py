@@ -12,6 +12,7 @@ from mlhub.api.services.uploads import Target, Uploaded, UploadService
 from mlhub.common.errors import (
     ConflictError,
     MLHubError,
+    NotConfiguredError,
     TooLargeError,
     UnacceptableError,
     UnavailableError,
@@ -134,6 +135,7 @@ class ResumableService:
 
         Raises:
             UnavailableError: another process is at it, or the store takes nothing; ask again.
+            NotConfiguredError: the model's backend was taken out of the settings; ask again when it is back.
             MLHubError: it cannot become a version; nothing of it is kept.
         """
         upload = self._store.get(upload.id)
@@ -143,7 +145,8 @@ class ResumableService:
             raise UnavailableError("The upload is being made into a version; ask again.", retry_after=2)
         try:
             uploaded = self._publish(upload)
-        except UnavailableError:
+        except (UnavailableError, NotConfiguredError):
+            # The hub's own trouble: all of it is there, and can become a version when that is over.
             self._store.release(upload)
             raise
         except MLHubError:

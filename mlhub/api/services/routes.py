@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from mlhub.api.gathering import GatheredReads
+from mlhub.api.services.configured import not_configured
 from mlhub.common import names
 from mlhub.common.errors import (
     ConflictError,
@@ -49,15 +50,24 @@ class Route(msgspec.Struct, frozen=True):
 class RouteService:
     """Looks routes up in the database."""
 
-    def __init__(self, models: ModelStore, versions: VersionStore) -> None:
+    def __init__(self, models: ModelStore, versions: VersionStore, configured: Collection[str]) -> None:
+        """Remember where to look.
+
+        Args:
+            models: all entries.
+            versions: all versions.
+            configured: names of the backends that predictions can go to.
+        """
         self._models = models
         self._versions = versions
+        self._configured = configured
 
     def find(self, keys: Sequence[Key]) -> list[Route | MLHubError]:
         """Return the routes to versions, in order; in place of one that there is not, why.
 
         That is a `NotFoundError` when there is no such model or version, a `ConflictError` when the version
-        is there but not ready, an `UnacceptableError` when nothing can have such a name.
+        is there but not ready, a `NotConfiguredError` when its backend was taken out of the settings, an
+        `UnacceptableError` when nothing can have such a name.
 
         Raises:
             UnavailableError: the database is away.
@@ -67,7 +77,21 @@ class RouteService:
         models = self._models.several(name for name, _ in _good(checked))
         named = [key if isinstance(key, MLHubError) else _named(models, *key) for key in checked]
         versions = self._versions.several(_good(named))
-        return [key if isinstance(key, MLHubError) else _route(versions, *key) for key in named]
+        return [key if isinstance(key, MLHubError) else self._route(versions, *key) for key in named]
+
+    def _route(self, versions: Mapping[Key, Version], name: str, version: str) -> Route | MLHubError:
+        found = versions.get((name, version))
+        if found is None:
+            return no_version(name, version)
+        if found.state is not VersionState.READY or found.signature is None or found.backend is None:
+            return ConflictError(
+                f"Version {version!r} of {name!r} is not ready; it is {found.state}.", code="not_ready"
+            )
+        if found.backend not in self._configured:
+            return not_configured(name, found.backend, self._configured)
+        return Route(
+            name, version, found.backend, found.deployment, found.signature, found.labels, found.image
+        )
 
 
 def _good(keys: Sequence[Key | MLHubError]) -> list[Key]:
@@ -94,17 +118,6 @@ def _named(models: Mapping[str, Model], name: str, version: str) -> Key | MLHubE
             f"The model {name!r} has no ready version; it is {model.state}.", code="not_ready"
         )
     return name, model.version
-
-
-def _route(versions: Mapping[Key, Version], name: str, version: str) -> Route | MLHubError:
-    found = versions.get((name, version))
-    if found is None:
-        return no_version(name, version)
-    if found.state is not VersionState.READY or found.signature is None or found.backend is None:
-        return ConflictError(
-            f"Version {version!r} of {name!r} is not ready; it is {found.state}.", code="not_ready"
-        )
-    return Route(name, version, found.backend, found.deployment, found.signature, found.labels, found.image)
 
 
 class RouteCache:
@@ -141,7 +154,7 @@ class RouteCache:
 
         Raises:
             NotFoundError: there is no such model or version.
-            ConflictError: the version is not ready.
+            ConflictError: the version is not ready, or its backend not configured any more.
             UnavailableError: the database is away and the route is not known from before.
         """
         return self.known(name, version) or await self._looked_up((name, version))

@@ -87,7 +87,8 @@ class UploadService:
 
         Raises:
             NotFoundError: there is no such model, and the upload makes none.
-            ConflictError: there is one already, and there may be none.
+            ConflictError: there is one already, and there may be none; or its backend was taken out of the
+                settings.
             UnacceptableError: a name is none.
         """
         names.check_model(target.model)
@@ -95,8 +96,14 @@ class UploadService:
             names.check_version(target.version)
         if target.must_create:
             self._require_new(target.model)
-        elif not target.may_create:
-            self._models.get(target.model)
+            return
+        try:
+            model = self._models.get(target.model)
+        except NotFoundError:
+            if not target.may_create:
+                raise
+        else:
+            self._entries.require_backend(model)
 
     def finish(self, target: Target, writer: BundleWriter) -> Uploaded:
         """Keep a body that was written as a whole, as a new version; keep nothing if that cannot be.
@@ -200,7 +207,7 @@ class UploadService:
                 there = self._versions.find(model.model, name)
                 if there is not None and there.bundle.sha256 == stored.sha256:
                     self._shelf.drop(held)
-                    return self._again(there)
+                    return self._again(there, model.backend)
                 if target.version is None:
                     # Another upload took the next number; take the one after.
                     continue
@@ -216,12 +223,11 @@ class UploadService:
         made = (item for item in self._versions.of([model.model])[model.model])
         return next((item for item in made if item.deployment.endswith(f"-{target.token}")), None)
 
-    def _again(self, there: Version) -> Uploaded:
-        """Take the same content again: validate it once more if it failed, else leave it."""
-        if there.state is not VersionState.FAILED or there.backend is None:
+    def _again(self, there: Version, backend: str | None) -> Uploaded:
+        """Take the same content again: validate it once more, on the model's backend, if it failed."""
+        if there.state is not VersionState.FAILED or backend is None:
             return Uploaded(there, created=False)
-        fields = {"error": None, "attempts": 0, "published_at": now(), "request": REQUEST_ID.get()}
-        created = self._versions.change(there.deployment, VersionState.VALIDATING, **fields)
+        created = self._versions.begin_again(there, backend, REQUEST_ID.get())
         self._catalogue.refresh(there.model)
         return Uploaded(self._versions.get(there.model, there.version), created=created)
 

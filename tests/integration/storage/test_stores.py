@@ -87,14 +87,25 @@ def test_several_routes_are_found_together_and_what_has_none_says_why(stores: St
     ready: dict[str, Any] = {"state": VersionState.READY, "signature": Signature((), ())}
     for name, newest in (("m", "2"), ("n", None), ("o", "1")):
         stores.models.create(model(name, version=newest))
-    for kept in (version("1", **ready), version("2", **ready), version(of="n"), version(of="o", **ready)):
+    there = (version("1", **ready), version("2", **ready), version(of="n"), version(of="o", **ready))
+    for kept in (*there, version("3", **ready | {"backend": "gone"})):
         stores.versions.add(kept)
-    keys = [("m", "latest"), ("o", "latest"), ("m", "1"), ("n", "latest"), ("n", "1"), ("m", "9"), ("p", "1")]
+    keys = [
+        ("m", "latest"),
+        ("o", "latest"),
+        ("m", "1"),
+        ("n", "latest"),
+        ("n", "1"),
+        ("m", "9"),
+        ("p", "1"),
+        ("m", "3"),
+    ]
     hostile = [("\ud800", "latest"), ("a\0", "1"), ("m", "\ud800"), ("", "1"), ("$ne", "1")]
-    found = RouteService(stores.models, stores.versions).find(keys + hostile)
+    found = RouteService(stores.models, stores.versions, {"b"}).find(keys + hostile)
     said = [item.code if isinstance(item, MLHubError) else item.deployment for item in found]
     assert said == [
         *("m-2-x", "o-1-x", "m-1-x", "not_ready", "not_ready", "version_not_found", "model_not_found"),
+        "backend_not_configured",
         *("invalid_name", "invalid_name", "invalid_version", "invalid_name", "invalid_name"),
     ]
 
@@ -135,11 +146,22 @@ def test_the_summary_follows_the_versions(stores: Stores) -> None:
     stores.versions.add(version("1"))
     stores.catalogue.refresh("m")
     assert stores.models.get("m").state is ModelState.VALIDATING
-    assert stores.versions.change("m-1-x", VersionState.READY, ready_at=now())
-    assert not stores.versions.change("m-1-x", VersionState.FAILED), "ready versions do not fail"
+    claimed = stores.versions.claim("m-1-x", MINUTE)
+    assert stores.versions.conclude(claimed, VersionState.READY, ready_at=now())
+    assert not stores.versions.conclude(claimed, VersionState.FAILED), "it is that job's no more"
     stores.catalogue.refresh("m")
     assert (stores.models.get("m").state, stores.models.get("m").version) == (ModelState.READY, "1")
     stores.catalogue.refresh("nobody")
+
+
+def test_validation_begins_again_on_another_backend_once(stores: Stores) -> None:
+    stores.versions.add(version(state=VersionState.READY, backend="gone"))
+    read = stores.versions.get("m", "1")
+    assert [stores.versions.begin_again(read, "b", "r") for _ in range(2)] == [True, False]
+    again = stores.versions.get("m", "1")
+    assert (again.state, again.backend, again.attempts) == (VersionState.VALIDATING, "b", 0)
+    stores.versions.begin_removal(again, "r")
+    assert not stores.versions.begin_again(stores.versions.by_deployment("m-1-x"), "b", "r")
 
 
 def test_a_removed_version_frees_its_name_and_in_the_end_its_bundle(stores: Stores) -> None:
