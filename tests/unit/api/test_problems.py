@@ -36,6 +36,7 @@ FAMILIES = [
     (errors.UnauthenticatedError, 401),
     (errors.NotFoundError, 404),
     (errors.ConflictError, 409),
+    (errors.NotConfiguredError, 409),
     (errors.PreconditionFailedError, 412),
     (errors.TooLargeError, 413),
     (errors.RangeError, 416),
