@@ -61,6 +61,11 @@ def jobs_queue_name(backend: str) -> str:
     return f"mlhub.{backend}.jobs"
 
 
+def backlog_queue_name(backend: str) -> str:
+    """Name the queue of what a backend's job pool does by turns: pieces of long lanes, and of files."""
+    return f"mlhub.{backend}.backlog"
+
+
 def predict_queue(backend: str) -> Queue:
     """Return the queue of a backend's predict pool.
 
@@ -79,7 +84,20 @@ def predict_queue(backend: str) -> Queue:
 
 def jobs_queue(backend: str) -> Queue:
     """Return the queue of a backend's job pool: replicated, and with a limit to redelivery."""
-    name = jobs_queue_name(backend)
+    return _lasting(jobs_queue_name(backend))
+
+
+def backlog_queue(backend: str) -> Queue:
+    """Return the queue of what takes turns, which is like that of jobs; nothing else waits behind it."""
+    return _lasting(backlog_queue_name(backend))
+
+
+def job_queue_name(task: str, backend: str) -> str:
+    """Name the queue on which a task for a backend's job pool goes by itself."""
+    return backlog_queue_name(backend) if task == JOB_BULK else jobs_queue_name(backend)
+
+
+def _lasting(name: str) -> Queue:
     return Queue(
         name,
         EXCHANGE,
@@ -95,7 +113,12 @@ def jobs_queue(backend: str) -> Queue:
 
 def backend_queues(backend: str) -> tuple[Queue, ...]:
     """Return all queues with work for a backend."""
-    return predict_queue(backend), jobs_queue(backend)
+    return predict_queue(backend), *job_queues(backend)
+
+
+def job_queues(backend: str) -> tuple[Queue, ...]:
+    """Return those that its job pool takes from."""
+    return jobs_queue(backend), backlog_queue(backend)
 
 
 def traced(queue: str, operation: str) -> dict[str, str]:

@@ -43,7 +43,8 @@ def look_at_broker(settings: Settings) -> Iterator[Finding]:
         yield _version(connection.connection.server_properties)
         for backend in settings.backends:
             yield _pool(connection, backend, "predict", topology.predict_queue(backend))
-            yield _pool(connection, backend, "jobs", topology.jobs_queue(backend))
+            for queue in topology.job_queues(backend):
+                yield _pool(connection, backend, "jobs", queue)
         yield _dead(connection)
     finally:
         connection.release()

@@ -28,15 +28,17 @@ class Queues:
             UnavailableError: the broker or the database does not answer.
         """
         jobs = kind is PoolKind.JOBS
-        name = topology.jobs_queue_name(backend) if jobs else topology.predict_queue_name(backend)
+        queues = topology.job_queues(backend) if jobs else (topology.predict_queue(backend),)
         try:
             self._connection.ensure_connection(max_retries=1)
             with self._connection.channel() as channel:
-                waiting = int(channel.queue_declare(name, passive=True).message_count)
+                waiting = sum(
+                    int(channel.queue_declare(queue.name, passive=True).message_count) for queue in queues
+                )
                 if jobs:
                     since = self._predictions.waiting_since(backend)
                 else:
-                    since = _oldest(channel, name) if waiting else None
+                    since = _oldest(channel, queues[0].name) if waiting else None
             age = 0.0 if since is None else (datetime.now(UTC) - since).total_seconds()
             return Sample(waiting, max(age, 0.0))
         except NotFound:

@@ -23,6 +23,8 @@ _AT_ONCE: Final = 500
 _STRETCH: Final = 0.05
 _GROWTH: Final = 4.0
 """Seconds of a lane that are looked at first, and how much longer each further stretch is."""
+_PIECE: Final = 64
+"""Groups of a stretch that are fetched in one go."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -247,13 +249,14 @@ class WorkStore:
         return [group_in(document) for document in found if document["lease_until"] <= moment]
 
     @translated()
-    def waiting(self, lane: str, after: str, most: int) -> list[Group]:
+    def waiting(self, lane: str, after: str, most: int, groups_most: int = _PIECE) -> list[Group]:
         """Return the first groups that wait for their turn in a lane, without inputs.
 
         Args:
             lane: its name.
             after: name below which none waits.
             most: predictions in them; one group is returned even if it has more.
+            groups_most: how many groups at most.
         """
         # The embedded database fetches all that a query finds, so it is asked for stretches of time.
         lower, span = after, _STRETCH
@@ -263,15 +266,19 @@ class WorkStore:
         while lower < newest:
             upper = time_of(lower, span)
             wanted = {"queue": lane, "_id": {"$gte": lower, "$lt": upper}}
-            found = self._groups.find(wanted, {"items.inputs": 0}).sort("_id", ASCENDING)
-            for document in found.limit(most + 1):
+            found = list(self._groups.find(wanted, {"items.inputs": 0}).sort("_id", ASCENDING).limit(_PIECE))
+            for document in found:
                 if document["published_at"] is not None:
                     continue
                 size += document["size"]
-                if groups and size > most:
+                if groups and (size > most or len(groups) == groups_most):
                     return groups
                 groups.append(group_in(document))
-            lower, span = upper, span * _GROWTH
+            if len(found) < _PIECE:
+                lower, span = upper, span * _GROWTH
+            else:
+                # The stretch has more of them.
+                lower = f"{found[-1]['_id']}!"
         return groups
 
     @translated()

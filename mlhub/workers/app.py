@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final, Literal
 
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from mlhub.common import metrics, topology
@@ -49,7 +51,7 @@ from mlhub.workers.bulksweeper import BulkSweeper
 from mlhub.workers.bundle.archive import UnpackLimits
 from mlhub.workers.consumer import DeadLetters, PassingControl, QueueConsumer
 from mlhub.workers.courtesy import Courtesy
-from mlhub.workers.dispatcher import Dispatcher
+from mlhub.workers.dispatcher import Dispatcher, Way
 from mlhub.workers.prediction import PredictionJob
 from mlhub.workers.queuelength import QueueLength
 from mlhub.workers.reconciler import Reconciler
@@ -94,13 +96,13 @@ def create_worker(settings: Settings, backend: str, kind: Kind) -> Celery:
         adapter = TracedAdapter(adapter, backend, tally, tracing)
         # A weak reference would let it go at once.
         worker_shutdown.connect(lambda **_: tracing.close(), weak=False)
-    queue = topology.predict_queue(backend) if kind == "predict" else topology.jobs_queue(backend)
+    queues = (topology.predict_queue(backend),) if kind == "predict" else topology.job_queues(backend)
     # Encrypted connections may not be written by one thread while another reads: they go Celery's own way.
     is_plain = settings.broker_url.startswith("amqp://")
     app = topology.celery_app(
         settings.broker_url,
         broker_transport=transport.NAME if is_plain else None,
-        task_queues=[queue],
+        task_queues=queues,
         worker_hijack_root_logger=False,
         # Of batches the next ones are at hand when a thread is free; jobs last long and are better spread.
         worker_prefetch_multiplier=2 if kind == "predict" else 1,
@@ -157,8 +159,9 @@ def _add_jobs(
     bulks = BulkStore(database)
     tensors = LargeTensors(HeldFiles(shelf, bundles), keep, settings.max_inline_bytes)
     bulk_shelf = BulkShelf(bulks, shelf, bundles)
-    publish, waiting = _publisher(app), QueueLength(app)
-    send_turn = partial(publish, topology.JOB_BULK)
+    publish, waiting = _publisher(app, topology.jobs_queue), QueueLength(app)
+    backlog = Way(_publisher(app, topology.backlog_queue), QueueLength(app, topology.backlog_queue))
+    send_turn = partial(backlog.publish, topology.JOB_BULK)
     # One for all that may wait, so that they take turns with each other, too.
     courtesy = Courtesy()
     bulk_job = BulkJob(bulks, bulk_shelf, records.predictions, adapter, claims, send_turn, courtesy, tracing)
@@ -177,8 +180,11 @@ def _add_jobs(
         ValidationJob(records, models, adapter, claims, rules),
         RemovalJob(records, adapter, claims),
         courtesy,
+        topology.backlog_queue_name(backend),
     )
-    bulk_sweeper = BulkSweeper(bulks, bulk_shelf, bulk_job, send_turn, waiting, settings.sweep_interval)
+    bulk_sweeper = BulkSweeper(
+        bulks, bulk_shelf, bulk_job, send_turn, backlog.waiting, settings.sweep_interval
+    )
     sweeper = Sweeper(
         records,
         publish,
@@ -195,8 +201,8 @@ def _add_jobs(
         records.work,
         LaneStore(database),
         leases,
-        publish,
-        waiting,
+        Way(publish, waiting),
+        backlog,
         policy,
         timedelta(seconds=settings.job_deadline),
     )
@@ -232,12 +238,10 @@ def _deliverer(settings: Settings, webhooks: WebhookStore) -> Deliverer | None:
     return Deliverer(webhooks, caller, policy, secrets_of(settings.webhook_secret), timeout)
 
 
-def _publisher(app: Celery) -> Publish:
+def _publisher(app: Celery, queue_of: Callable[[str], Queue]) -> Publish:
     def publish(task: str, record: str | list[str], backend: str) -> None:
         try:
-            app.send_task(
-                task, (record,), queue=topology.jobs_queue(backend), ignore_result=True, retry=False
-            )
+            app.send_task(task, (record,), queue=queue_of(backend), ignore_result=True, retry=False)
         except (OperationalError, OSError) as error:
             raise UnavailableError("The broker does not answer.", code="broker_unavailable") from error
 

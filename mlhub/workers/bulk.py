@@ -64,7 +64,7 @@ class BulkJob:
             self.settle(identity)
             return
         bulk, chunk = taken
-        queue = topology.jobs_queue_name(bulk.backend)
+        queue = topology.backlog_queue_name(bulk.backend)
         known = topology.traced(queue, "process")
         with (
             logs.working_for([bulk.request]),

@@ -52,9 +52,25 @@ class PassingControl(Control):
 class QueueConsumer(Consumer):
     """Celery's consumer, quicker to be back, and without its queues for delayed tasks.
 
+    Of several queues each has its part of the pool's threads, so that what is on one never waits until those
+    are free that hold messages of another.
+
     Retries here go through the sweeper; Celery would declare 28 exchanges and queues for them as soon as
     it sees a quorum queue.
     """
+
+    def __init__(self, *arguments: Any, initial_prefetch_count: int = 1, **options: Any) -> None:
+        super().__init__(*arguments, initial_prefetch_count=initial_prefetch_count, **options)
+        self.initial_prefetch_count = self._part(initial_prefetch_count)
+
+    @property
+    def max_prefetch_count(self) -> int:
+        """Messages that it has in hand of each queue; Celery goes back to it with each new connection."""
+        return self._part(super().max_prefetch_count)
+
+    def _part(self, count: int) -> int:
+        # With quorum queues the broker counts for each queue by itself.
+        return max(1, count // len(self.app.conf.task_queues))
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, with short pauses: Celery's own grow to half a minute, while clients wait."""

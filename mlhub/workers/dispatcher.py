@@ -10,9 +10,9 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -42,8 +42,19 @@ _QUIET: Final = timedelta(seconds=3)
 """Time after which a lane is over from which nothing was held back."""
 _MESSAGE: Final = 256
 """Predictions that one message names, unless they are one group."""
+_GROUPS: Final = 8
+"""Groups that one names: the database pays for each, and whoever else wants it waits meanwhile."""
 _LOST_FOR_CERTAIN: Final = timedelta(minutes=5)
 """Time after which a message that no worker took up counts as lost though its queue is not empty."""
+
+
+class Way(NamedTuple):
+    """A queue that each backend has."""
+
+    publish: Publish
+    """Sends a message."""
+    waiting: Waiting
+    """Tells how many there are."""
 
 
 class Dispatcher:
@@ -54,8 +65,8 @@ class Dispatcher:
         work: WorkStore,
         lanes: LaneStore,
         leases: LeaseStore,
-        publish: Publish,
-        waiting: Waiting,
+        jobs: Way,
+        backlog: Way,
         policy: AttemptPolicy,
         deadline: timedelta,
     ) -> None:
@@ -65,16 +76,16 @@ class Dispatcher:
             work: the predictions.
             lanes: which of them wait for their turn.
             leases: by which one process acts.
-            publish: sends a message.
-            waiting: tells how many there are on a queue.
+            jobs: where work is that workers begin as it comes.
+            backlog: where that of long lanes is.
             policy: how long another process waits for this one.
             deadline: time after which work that has not ended fails.
         """
         self._work = work
         self._lanes = lanes
         self._leases = leases
-        self._publish = publish
-        self._waiting = waiting
+        self._jobs = jobs
+        self._backlog = backlog
         self._lease = policy.lease
         self._deadline = deadline
         self._overlooked = Overlooked(work, lanes)
@@ -102,7 +113,7 @@ class Dispatcher:
         lanes = self._lanes.held()
         if moment > self._due_at:
             self._due_at = moment + _DUE
-            count += self._take_up_due()
+            count += self._take_up_due({lane.name for lane in lanes})
             if found := self._overlooked.find(lanes):
                 _LOG.info("%d groups of predictions that no lane led to have their turn again", found)
                 lanes = self._lanes.held()
@@ -123,11 +134,15 @@ class Dispatcher:
         """
         self._leases.give_back(_TASK, self._holder)
 
-    def _take_up_due(self) -> int:
-        by_backend: dict[str, list[Group]] = {}
+    def _take_up_due(self, long: Collection[str]) -> int:
+        """Publish what is due; what is of a long lane goes where the rest of that is."""
+        alike: dict[tuple[str, bool], list[Group]] = {}
         for group in self._in_time(self._work.due()):
-            by_backend.setdefault(group.backend, []).append(group)
-        return sum(self._take_up(backend, groups) for backend, groups in by_backend.items())
+            alike.setdefault((group.backend, group.lane in long), []).append(group)
+        return sum(
+            self._take_up(backend, groups, self._backlog if is_long else self._jobs)
+            for (backend, is_long), groups in alike.items()
+        )
 
     def _in_time(self, groups: Sequence[Group]) -> list[Group]:
         """Return those that have time left; others fail."""
@@ -153,7 +168,7 @@ class Dispatcher:
         return sum(self._serve(backend, turns) for backend, turns in by_backend.items())
 
     def _serve(self, backend: str, turns: deque[Lane]) -> int:
-        there = self._waiting(backend)
+        there = self._backlog.waiting(backend)
         taken = max(self._left.get(backend, 0) - there, 0)
         room = min(max(2 * taken, _FEWEST), _MOST) - there
         # Another lane is the first the next time.
@@ -162,13 +177,13 @@ class Dispatcher:
         count = sent = 0
         while turns and sent < room:
             lane = turns.popleft()
-            groups = self._work.waiting(lane.name, lane.cursor, _MESSAGE)
+            groups = self._work.waiting(lane.name, lane.cursor, _MESSAGE, _GROUPS)
             if not groups:
                 if lane.held_at < now() - _QUIET:
                     self._lanes.release(lane)
                 continue
             if in_time := self._in_time(groups):
-                self.send(backend, in_time)
+                self._send(backend, in_time, self._backlog)
             cursor = min(f"{groups[-1].id}!", time_of("", -_SETTLED))
             if self._lanes.advance(lane, cursor):
                 turns.append(msgspec.structs.replace(lane, cursor=cursor))
@@ -177,21 +192,21 @@ class Dispatcher:
         self._left[backend] = there + sent
         return count
 
-    def _take_up(self, backend: str, groups: Sequence[Group]) -> int:
+    def _take_up(self, backend: str, groups: Sequence[Group], way: Way) -> int:
         # A message that was sent waits in the queue, most likely; it is lost for certain when that is empty.
-        drained = self._waiting(backend) == 0
+        drained = way.waiting(backend) == 0
         before = now() - _LOST_FOR_CERTAIN
         lost = [group for group in groups if drained or not group.announced_after(before)]
         for message in messages(lost):
-            self.send(backend, message)
+            self._send(backend, message, way)
         return len(lost)
 
-    def send(self, backend: str, groups: Sequence[Group]) -> None:
-        """Put the message of some groups on their queue."""
+    def _send(self, backend: str, groups: Sequence[Group], way: Way) -> None:
+        """Put the message of some groups on a queue."""
         names = [group.id for group in groups]
         # In this order: of what is marked and not sent nobody hears until it is due again.
         self._work.mark_published(names, now())
-        self._publish(topology.JOB_PREDICT, names, backend)
+        way.publish(topology.JOB_PREDICT, names, backend)
 
 
 def messages(groups: Sequence[Group]) -> list[list[Group]]:
@@ -200,7 +215,8 @@ def messages(groups: Sequence[Group]) -> list[list[Group]]:
     size = 0
     for group in sorted(groups, key=lambda group: (group.lane, group.id)):
         size += len(group.open)
-        if made and made[-1][0].lane == group.lane and size <= _MESSAGE:
+        is_like = made and made[-1][0].lane == group.lane
+        if is_like and size <= _MESSAGE and len(made[-1]) < _GROUPS:
             made[-1].append(group)
         else:
             made.append([group])

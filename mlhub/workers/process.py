@@ -21,7 +21,7 @@ def run(app: Celery, pool: str, concurrency: int) -> int:
     Args:
         app: what `create_worker` built.
         pool: name of the pool, the first part of the process's node name.
-        concurrency: threads, each with one call to a model server.
+        concurrency: threads for each of its queues, each with one call to a model server.
     """
 
     def keep_logging(**_: Any) -> None:
@@ -39,7 +39,7 @@ def run(app: Celery, pool: str, concurrency: int) -> int:
     worker = app.Worker(
         hostname=node,
         pool="threads",
-        concurrency=concurrency,
+        concurrency=concurrency * len(app.conf.task_queues),
         without_gossip=True,
         without_mingle=True,
         quiet=True,

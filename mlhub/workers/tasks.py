@@ -1,7 +1,7 @@
 """The tasks: each decodes its argument and makes one call."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, Final
 
@@ -21,6 +21,9 @@ from mlhub.workers.removal import RemovalJob
 from mlhub.workers.validation.job import ValidationJob
 
 _LOG: Final = logging.getLogger(__name__)
+
+_BRIEF: Final = 2
+"""Groups of a long lane that are done between two pauses: others wait for what the database does for them."""
 
 Predict = Callable[..., list[bytes]]
 """Takes encoded `BatchRequest`s, and gives as many encoded `BatchReply`s."""
@@ -66,15 +69,29 @@ def register_jobs(
     validation: ValidationJob,
     removal: RemovalJob,
     courtesy: Courtesy,
+    backlog: str,
 ) -> None:
-    """Add the tasks of a job pool; what they find is recorded in the database, not returned."""
+    """Add the tasks of a job pool; what they find is recorded in the database, not returned.
+
+    Args:
+        app: Celery's application.
+        prediction: does asynchronous predictions.
+        bulk: does parts of files.
+        validation: checks uploads.
+        removal: takes versions from their model servers.
+        courtesy: has what takes turns wait for them.
+        backlog: name of the queue with that.
+    """
 
     def predict(task: Any, identities: str | list[str]) -> None:
-        redelivered = bool(task.request.delivery_info.get("redelivered"))
-        # Of a long lane a message names many groups; what comes alone is done between two of these.
-        is_small = isinstance(identities, str) or len(identities) == 1
-        with courtesy.working(is_small=is_small):
-            all_well = prediction.run(identities, redelivered=redelivered)
+        delivery = task.request.delivery_info
+        redelivered = bool(delivery.get("redelivered"))
+        # What comes by the other queue is done between two pieces of long lanes.
+        is_small = delivery.get("routing_key") != backlog
+        all_well = True
+        for piece in _pieces(identities, lambda: courtesy.contended and not is_small):
+            with courtesy.working(is_small=is_small):
+                all_well &= prediction.run(piece, redelivered=redelivered)
         if not all_well:
             # The broker keeps it with the dead letters, from where it may be taken up once more.
             raise Reject("given up", requeue=False)
@@ -92,6 +109,15 @@ def register_jobs(
     app.task(_put_off(predict_bulk), name=topology.JOB_BULK, shared=False, ignore_result=True)
     app.task(_put_off(validate), name=topology.JOB_VALIDATE, shared=False, ignore_result=True)
     app.task(_put_off(remove), name=topology.JOB_REMOVE, shared=False, ignore_result=True)
+
+
+def _pieces(identities: str | Sequence[str], is_brief: Callable[[], bool]) -> Iterator[Sequence[str]]:
+    """Yield what a message names: all of it, or a little while that is to be brief."""
+    left = [identities] if isinstance(identities, str) else identities
+    while left:
+        count = _BRIEF if is_brief() else len(left)
+        yield left[:count]
+        left = left[count:]
 
 
 def _put_off(work: Callable[..., None]) -> Callable[..., None]:

@@ -48,7 +48,8 @@ def seen(sampler: QueueSampler, waiting: int) -> dict[str, QueueState]:
     """Look until so many messages are seen: the management's numbers are those of two seconds ago."""
 
     def there(found: dict[str, QueueState]) -> bool:
-        return found["mlhub.here.predict"].ready == found["mlhub.here.jobs"].ready == waiting
+        names = [queue.name for queue in topology.backend_queues("here")]
+        return all(found[name].ready == waiting for name in names)
 
     return seen_until(sampler, there)
 
@@ -70,8 +71,10 @@ def test_all_queues_are_seen_also_those_nobody_listens_to(sampler: QueueSampler,
     assert [(queue.name, queue.backend) for queue in found.values()] == [
         ("mlhub.here.predict", "here"),
         ("mlhub.here.jobs", "here"),
+        ("mlhub.here.backlog", "here"),
         ("mlhub.there.predict", "there"),
         ("mlhub.there.jobs", "there"),
+        ("mlhub.there.backlog", "there"),
         ("mlhub.dead", None),
     ]
     assert {queue.consumers for queue in found.values()} == {0}

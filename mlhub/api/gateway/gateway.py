@@ -136,7 +136,7 @@ class Gateway:
     async def _publish(self, task: str, argument: str | list[str], backend: str) -> bool:
         if not self.reachable:
             return False
-        message = Message(str(uuid4()), task, topology.jobs_queue_name(backend), (argument,), None)
+        message = Message(str(uuid4()), task, topology.job_queue_name(task, backend), (argument,), None)
         try:
             taken: bool = await self._call(message, JobCall(), self._grace)
         except TimeoutError:

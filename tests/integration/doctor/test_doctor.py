@@ -69,8 +69,8 @@ def queues(broker: Any, backend: str) -> Iterator[Any]:
             topology.DEAD(channel).declare()
             yield channel
         with connection.channel() as channel:
-            for name in (topology.predict_queue_name(backend), topology.jobs_queue_name(backend)):
-                channel.queue_delete(name)
+            for queue in topology.backend_queues(backend):
+                channel.queue_delete(queue.name)
 
 
 def test_queues_that_nobody_declared(settings: Any, backend: str, queues: Any) -> None:

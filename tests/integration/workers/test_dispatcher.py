@@ -16,7 +16,7 @@ from mlhub.storage.leases import LeaseStore
 from mlhub.storage.predictions import PredictionStore
 from mlhub.storage.work import WorkStore
 from mlhub.workers.attempts import AttemptPolicy
-from mlhub.workers.dispatcher import Dispatcher
+from mlhub.workers.dispatcher import Dispatcher, Way
 from mlhub.workers.overlooked import Overlooked
 
 MINUTE = timedelta(minutes=1)
@@ -47,7 +47,7 @@ class Scene:
         self.predictions.create_indexes()
         self.work = WorkStore(self.db, timedelta(days=2))
         self.lanes = LaneStore(self.db)
-        self.queue = Queue()
+        self.queue, self.jobs = Queue(), Queue()
         self.dispatcher = self.another(deadline)
         self.count = 0
 
@@ -56,8 +56,8 @@ class Scene:
             self.work,
             self.lanes,
             LeaseStore(self.db),
-            self.queue.publish,
-            self.queue.waiting,
+            Way(self.jobs.publish, self.jobs.waiting),
+            Way(self.queue.publish, self.queue.waiting),
             AttemptPolicy(3, MINUTE),
             deadline,
         )
@@ -82,7 +82,7 @@ class Scene:
         self.queue.messages.clear()
 
     def published(self) -> list[str]:
-        return [name for message in self.queue.sent for name in message]
+        return [name for message in self.queue.sent + self.jobs.sent for name in message]
 
 
 def order(name: str, model: str, created: Any, published: Any = None) -> Prediction:
@@ -130,7 +130,7 @@ def test_what_waits_for_its_turn_counts_as_waiting(scene: Scene) -> None:
 def test_small_groups_go_in_one_message(scene: Scene) -> None:
     names = scene.hold("m", 300)
     scene.dispatcher.dispatch()
-    assert scene.queue.sent == [names[:256], names[256:]]
+    assert scene.queue.sent == [names[:8], names[8:16]]
 
 
 def test_lanes_are_served_in_turn(scene: Scene) -> None:
@@ -166,9 +166,9 @@ def test_one_of_several_dispatchers_acts(scene: Scene) -> None:
 
 def test_what_is_lost_is_published_again_when_the_queue_is_empty(scene: Scene) -> None:
     scene.predictions.add(order("p", "m", now(), now() - MINUTE))
-    scene.queue.messages.append(["other"])
+    scene.jobs.messages.append(["other"])
     assert scene.dispatcher.dispatch() == 0, "it waits there, most likely"
-    scene.queue.messages.clear()
+    scene.jobs.messages.clear()
     assert scene.another().dispatch() == 0, "this one does not act"
     scene.db["leases"].delete_many({})
     assert scene.another().dispatch() == 1

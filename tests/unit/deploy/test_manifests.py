@@ -174,13 +174,14 @@ def test_keda_looks_at_the_queues_that_there_are() -> None:
     }
     assert set(pools) == {f"{kind}-{name}" for name in BACKENDS for kind in ("predict", "jobs")}
     for name in BACKENDS:
-        for kind, queue in (
-            ("predict", topology.predict_queue_name(name)),
-            ("jobs", topology.jobs_queue_name(name)),
+        for kind, queues in (
+            ("predict", (topology.predict_queue(name),)),
+            ("jobs", topology.job_queues(name)),
         ):
             pool = pools[f"{kind}-{name}"]
             assert pool["scaleTargetRef"] == {"name": f"mlhub-{kind}-{name}"}
-            assert pool["triggers"][0]["metadata"]["queueName"] == queue
+            looked_at = [trigger["metadata"]["queueName"] for trigger in pool["triggers"]]
+            assert looked_at == [queue.name for queue in queues]
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
