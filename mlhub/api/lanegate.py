@@ -71,10 +71,7 @@ class LaneGate:
         Raises:
             UnavailableError: the database does not answer.
         """
-        seen = self._seen.setdefault(lane, _Seen())
-        self._seen.move_to_end(lane)
-        if len(self._seen) > _LANES:
-            self._seen.popitem(last=False)
+        seen = self._of(lane)
         moment = time.monotonic()
         if seen.at < moment - _LOOK:
             seen.at = moment
@@ -86,7 +83,7 @@ class LaneGate:
 
     def announced(self, lane: str, group: str) -> None:
         """Note that a group was kept that goes on the queue at once."""
-        seen = self._seen.setdefault(lane, _Seen())
+        seen = self._of(lane)
         seen.unseen += 1
         seen.recent.append(group)
 
@@ -96,7 +93,7 @@ class LaneGate:
         Raises:
             UnavailableError: the database does not answer.
         """
-        seen = self._seen.setdefault(lane, _Seen())
+        seen = self._of(lane)
         moment = time.monotonic()
         if (datetime.now(UTC) - moment_of(group)).total_seconds() > _LATE:
             self._lanes.recall(lane, backend, group)
@@ -104,3 +101,11 @@ class LaneGate:
             # Afterwards, so that whoever sees the note sees the group.
             self._lanes.hold(lane, backend, group)
             seen.noted = moment
+
+    def _of(self, lane: str) -> _Seen:
+        """Return what is known of a lane; what was known of the one asked for longest ago is forgotten."""
+        seen = self._seen.setdefault(lane, _Seen())
+        self._seen.move_to_end(lane)
+        if len(self._seen) > _LANES:
+            self._seen.popitem(last=False)
+        return seen

@@ -23,6 +23,8 @@ _AT_ONCE: Final = 500
 _STRETCH: Final = 0.05
 _GROWTH: Final = 4.0
 """Seconds of a lane that are looked at first, and how much longer each further stretch is."""
+_SLIM: Final = {"items.inputs": 0, "items.result": 0}
+"""Leaves out what may be large."""
 _PIECE: Final = 64
 """Groups of a stretch that are fetched in one go."""
 
@@ -178,8 +180,10 @@ class WorkStore:
     @translated()
     def fail(self, names: Sequence[str], reason: str) -> None:
         """End what is open of groups that nobody has in hand."""
-        for document in list(self._groups.find(_these(names))):
-            if "queue" not in document or document["lease_until"] > now():
+        for name in names:
+            # One by one: with their inputs they may be large.
+            document = self._groups.find_one({"_id": name})
+            if document is None or "queue" not in document or document["lease_until"] > now():
                 continue
             group = group_in(document)
             changed = [
@@ -240,17 +244,17 @@ class WorkStore:
 
     @translated()
     def due(self) -> list[Group]:
-        """Return open groups that nobody has in hand though it is time, without inputs.
+        """Return open groups that nobody has in hand though it is time, without inputs and outputs.
 
         Their message may be lost, or their worker; or they were given back to be tried again.
         """
         moment = now()
-        found = self._groups.find({"due_at": {"$lte": moment}}, {"items.inputs": 0}).limit(_AT_ONCE)
+        found = self._groups.find({"due_at": {"$lte": moment}}, _SLIM).limit(_AT_ONCE)
         return [group_in(document) for document in found if document["lease_until"] <= moment]
 
     @translated()
     def waiting(self, lane: str, after: str, most: int, groups_most: int = _PIECE) -> list[Group]:
-        """Return the first groups that wait for their turn in a lane, without inputs.
+        """Return the first groups that wait for their turn in a lane, without inputs and outputs.
 
         Args:
             lane: its name.
@@ -266,7 +270,7 @@ class WorkStore:
         while lower < newest:
             upper = time_of(lower, span)
             wanted = {"queue": lane, "_id": {"$gte": lower, "$lt": upper}}
-            found = list(self._groups.find(wanted, {"items.inputs": 0}).sort("_id", ASCENDING).limit(_PIECE))
+            found = list(self._groups.find(wanted, _SLIM).sort("_id", ASCENDING).limit(_PIECE))
             for document in found:
                 if document["published_at"] is not None:
                     continue

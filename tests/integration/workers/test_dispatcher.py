@@ -119,6 +119,19 @@ def test_of_a_long_lane_only_the_first_are_on_the_queue_in_their_order(scene: Sc
     assert scene.published() == names
 
 
+def test_none_is_passed_over_where_many_came_at_once_and_some_had_their_turn(scene: Scene) -> None:
+    names = scene.hold("m", 300)
+    scene.work.mark_published(names[:20], now())
+    created = now() - MINUTE / 3
+    late = f"{name_at(created.timestamp())}late"
+    scene.predictions.add(order(late, "m", created))
+    (lane,) = scene.lanes.held()
+    found = scene.work.waiting(lane.name, lane.cursor, 1000, 1000)
+    assert [group.id for group in found] == [*names[20:], late]
+    found = scene.work.waiting(lane.name, lane.cursor, 256, 256)
+    assert [group.id for group in found] == names[20:276]
+
+
 def test_what_waits_for_its_turn_counts_as_waiting(scene: Scene) -> None:
     assert scene.predictions.waiting_since("b") is None
     scene.hold("m", 3, age=10 * MINUTE)
