@@ -1,7 +1,8 @@
 """What it costs that operators see what happens: everything counted and told, against nothing of it.
 
 The hub has no switch for that, so the one without has the places replaced that count and tell (`blind`). Both
-run all the time and are loaded in turn, so that a change of the machine's speed meets both alike.
+of a pair run all the time and are loaded in turn, so that a change of the machine's speed meets both alike.
+There are several pairs, since processes that are started alike are not equally fast.
 """
 
 import os
@@ -9,9 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Final
+from statistics import median
+from typing import Final, NamedTuple
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -31,10 +33,12 @@ KEPT: Final = "throughput of the hub as it is, against one that counts and tells
 KEPT_READ: Final = "the same, read and followed"
 
 CLIENTS: Final = 64
+_PAIRS: Final = 4
+"""Pairs of hubs, one after another: two that are started alike differ by as much as what is looked for."""
 _TURN: Final = 1
 """Seconds of a turn: what is looked for is smaller than what the machine's speed changes by in a few."""
-_TURNS: Final = 20
-"""Turns in each round."""
+_TURNS: Final = 5
+"""Turns of each pair in each round."""
 _BLIND: Final = Path(__file__).resolve().parents[1] / "servers" / "blind"
 _ANSWERED: Final = "mlhub_http_request_duration_seconds"
 
@@ -43,13 +47,36 @@ Way = tuple[str, Running, Callable[[], AbstractContextManager[None]]]
 
 
 def measure(bench: Bench) -> None:
-    """Load both in turn, many times."""
+    """Load both hubs of each pair in turn, many times."""
+    pairs = [_pair(bench, number) for number in range(_PAIRS)]
+    for name, title in ((KEPT, ON), (KEPT_READ, READ)):
+        rates = [
+            [seen.rate / unseen.rate for seen, unseen in turns] for turns in (pair[title] for pair in pairs)
+        ]
+        costs = [seen.cost / unseen.cost for pair in pairs for seen, unseen in pair[title]]
+        bench.note(NAME, name, median(chain.from_iterable(rates)), "times")
+        bench.note(NAME, f"{name}: processor time a request", median(costs), "times")
+        middles = [median(turns) for turns in rates]
+        bench.note(NAME, f"{name}: the pair with the least", min(middles), "times")
+        bench.note(NAME, f"{name}: the pair with the most", max(middles), "times")
+
+
+class _Turn(NamedTuple):
+    """What a hub did in a turn."""
+
+    rate: float
+    """Requests a second."""
+    cost: float
+    """Cores' seconds a request, of all its parts."""
+
+
+def _pair(bench: Bench, number: int) -> dict[str, list[tuple[_Turn, _Turn]]]:
+    """Return for both ways of a hub that is seen its turns, each beside that of one that is not."""
     path = os.pathsep.join(filter(None, (str(_BLIND), os.environ.get("PYTHONPATH"))))
-    off = Hub(bench.workspace, title=OFF, folder="unseen", variables={"PYTHONPATH": path})
-    on = Hub(bench.workspace, title=ON, folder="seen")
+    off = Hub(bench.workspace, title=OFF, folder=f"unseen-{number}", variables={"PYTHONPATH": path})
+    on = Hub(bench.workspace, title=ON, folder=f"seen-{number}")
     point = Point(str(CLIENTS), CLIENTS, digits.NAME)
-    rates: dict[str, list[float]] = {OFF: [], ON: [], READ: []}
-    costs: dict[str, list[float]] = {OFF: [], ON: [], READ: []}
+    turns: dict[str, list[_Turn]] = {OFF: [], ON: [], READ: []}
     with off.running() as unseen, on.running() as seen:
         ways: list[Way] = [
             (OFF, unseen, nullcontext),
@@ -59,24 +86,16 @@ def measure(bench: Bench) -> None:
         for running in (unseen, seen):
             bench.warm(running, [point])
         _check(unseen, seen)
-        turns = bench.options.rounds * _TURNS
-        for number in range(turns):
-            shift = number % len(ways)
+        count = bench.options.rounds * _TURNS
+        for turn in range(count):
+            shift = turn % len(ways)
             for title, running, meanwhile in (*ways[shift:], *ways[:shift]):
-                bench.tell(f"{NAME}: {title}, turn {number + 1} of {turns}")
+                bench.tell(f"{NAME}: {title}, pair {number + 1} of {_PAIRS}, turn {turn + 1} of {count}")
                 with meanwhile():
-                    load = bench.measure(NAME, title, running, point, number + 1, _TURN)
-                rates[title].append(load.rate)
+                    load = bench.measure(NAME, title, running, point, number * count + turn + 1, _TURN)
                 busy = sum(part.cpu for part in bench.run.samples[-1].usage)
-                costs[title].append(busy / load.rate)
-    for name, title in ((KEPT, ON), (KEPT_READ, READ)):
-        ratios = [one / other for one, other in zip(rates[title], rates[OFF], strict=True)]
-        bench.note(NAME, name, median(ratios), "times")
-        taken = [one / other for one, other in zip(costs[title], costs[OFF], strict=True)]
-        bench.note(NAME, f"{name}: processor time a request", median(taken), "times")
-        low, _, high = quantiles(ratios, n=4)
-        bench.note(NAME, f"{name}: a quarter of the turns below", low, "times")
-        bench.note(NAME, f"{name}: a quarter of the turns above", high, "times")
+                turns[title].append(_Turn(load.rate, busy / load.rate))
+    return {title: list(zip(turns[title], turns[OFF], strict=True)) for title in (ON, READ)}
 
 
 def _check(unseen: Running, seen: Running) -> None:
