@@ -10,6 +10,7 @@ import mlhub
 from mlhub.api.command import api
 from mlhub.client.commands import app as client_commands
 from mlhub.common.errors import MLHubError
+from mlhub.common.settings import SettingsError
 from mlhub.doctor.command import doctor
 from mlhub.local.command import down, up
 from mlhub.scaling.command import scaler
@@ -54,12 +55,15 @@ app.add_typer(client_commands)
 
 
 def main() -> None:
-    """Run the command line; errors leave as one sentence, or as JSON where that was asked for."""
+    """Run the command line; errors leave as one sentence, or as JSON where that was asked for.
+
+    The exit code is 2 when a setting is wrong, as it is for a wrong option: trying again does not help.
+    """
     try:
         app()
     except MLHubError as error:
         sys.stderr.write(_json(error) if "--json" in sys.argv[1:] else f"mlhub: {error}\n")
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
 
 
 def _json(error: MLHubError) -> str:

@@ -3,6 +3,7 @@
 They hold no secrets, only where a secret stands, so that they can be written down and shown.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
@@ -12,12 +13,30 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mlhub.common.model import ModelType
 from mlhub.common.pool import PoolKind, PoolSettings
 
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+"""A time; at most 31 years."""
+Timeout = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+"""How long something is waited for; at most a day, since sockets do not count further than a few weeks."""
+Count = Annotated[int, Field(gt=0, lt=2**63)]
+"""A number of things; no larger than databases keep."""
 
 MIB: Final = 1024 * 1024
 
-BackendName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+PROTOCOLS: Final = ("oip", "mlserver", "external", "tfaas")
+"""What `BackendSettings.protocol` may name; job and predict pools have an adapter for each."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+def _name(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(
+            "name a backend with up to 63 letters, digits, '-' and '_', first of all a letter or a digit"
+        )
+    return text
+
+
+BackendName = Annotated[str, AfterValidator(_name)]
 """Also part of the names of queues and programs."""
 
 
@@ -77,17 +96,17 @@ class BackendSettings(BaseModel):
     """What its servers want to see; nothing when they let everybody in."""
     ca_file: Path | None = None
     """Certificates to trust for https, in place of the system's."""
-    connect_timeout: Seconds = 2.0
+    connect_timeout: Timeout = 2.0
     """Seconds connecting to a server may take."""
-    timeout: Seconds = 30.0
+    timeout: Timeout = 30.0
     """Seconds one predict call may take."""
-    load_timeout: Seconds = 120.0
+    load_timeout: Timeout = 120.0
     """Seconds loading a model may take."""
     batch_rows: Count = 128
     """Rows one batch may hold."""
     batch_bytes: Count = MIB
     """Bytes of tensors one batch may hold; a larger single request goes alone."""
-    slots: Count = 4
+    slots: Annotated[int, Field(gt=0, le=1000)] = 4
     """Batches of one model that an API process keeps in flight."""
     allow_pickles: bool | None = None
     """Whether bundles for it may hold pickles; where nothing is said, what the hub's setting says."""

@@ -30,11 +30,11 @@ class PoolSettings(BaseModel):
     """Processes it has at most."""
     automatic: bool = False
     """Whether it follows its load, between the two."""
-    messages: Annotated[float, Field(gt=0)] = 4.0
+    messages: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 4.0
     """Messages waiting in the queue for each process that are fine; with more it grows."""
-    age: Annotated[float, Field(gt=0)] = 5.0
+    age: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
     """Seconds a message may wait; when one waits longer the pool grows by a process."""
-    pause: Annotated[float, Field(ge=0)] = 60.0
+    pause: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     """Seconds for which fewer processes must have been enough before it shrinks."""
 
     @model_validator(mode="after")

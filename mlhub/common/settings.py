@@ -3,14 +3,17 @@
 Variables win over the file. `MLHUB_BACKENDS` takes the whole table of backends as JSON.
 """
 
+import difflib
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,9 +24,27 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from mlhub.common.addresses import Reach
-from mlhub.common.backend import MIB, BackendName, BackendSettings, Count, Seconds
+from mlhub.common.backend import (
+    MIB,
+    PROTOCOLS,
+    BackendName,
+    BackendSettings,
+    Count,
+    CredentialSettings,
+    Seconds,
+    Timeout,
+)
 from mlhub.common.errors import MLHubError
 from mlhub.common.model import ModelType
+from mlhub.common.places import (
+    BrokerAddress,
+    DatabaseAddress,
+    DatabaseName,
+    Host,
+    StorePlace,
+    Token,
+    WebAddress,
+)
 from mlhub.common.pool import PoolKind, PoolSettings
 from mlhub.common.webhook import secrets_of
 
@@ -36,6 +57,18 @@ FRAMEWORK_TYPES: Final = {
     "tensorflow": ModelType.TENSORFLOW,
 }
 """What each of them serves."""
+Framework = Literal["sklearn", "pytorch", "keras", "tensorflow"]
+"""The name of one of them."""
+
+
+_NESTED: Final = ("backends", "pools")
+"""Settings that have settings inside of them."""
+_JSON_EXAMPLES: Final = {
+    "backends": '{"sklearn": {"addresses": ["http://127.0.0.1:8191"], "types": ["ScikitLearn"]}}',
+    "pools": '{"predict": {"maximum": 4}}',
+    "frameworks": '["sklearn", "keras"]',
+}
+"""What the variables of such settings look like."""
 
 
 class SettingsError(MLHubError):
@@ -47,6 +80,22 @@ class SettingsError(MLHubError):
 def _checked_secret(value: str) -> str:
     secrets_of(value)
     return value
+
+
+def _agreeing(backends: dict[str, BackendSettings]) -> dict[str, BackendSettings]:
+    """See that each is of a known protocol, and that new models of a type have one place to go."""
+    serving: dict[ModelType, str] = {}
+    for name, backend in backends.items():
+        if backend.protocol not in PROTOCOLS:
+            raise ValueError(f"the 'protocol' of {name!r} has to be one of {', '.join(PROTOCOLS)}")
+        for model_type in backend.types:
+            other = serving.setdefault(model_type, name)
+            if other != name:
+                raise ValueError(
+                    f"both {other!r} and {name!r} serve {model_type} models; take {model_type} from the "
+                    "'types' of one of them"
+                )
+    return backends
 
 
 def _networks(value: object) -> object:
@@ -63,22 +112,22 @@ class Settings(BaseSettings):
         env_prefix="MLHUB_", frozen=True, extra="forbid", use_attribute_docstrings=True
     )
 
-    broker_url: str = "amqp://guest:guest@127.0.0.1:5672//"
+    broker_url: BrokerAddress = "amqp://guest:guest@127.0.0.1:5672//"
     """RabbitMQ."""
-    management_url: str | None = None
+    management_url: WebAddress | None = None
     """Base address of RabbitMQ's management API, which knows more of queues than AMQP tells; with name and
     password of its own (`http://name:password@host:15672`), or else with those of the broker."""
     flower: bool = False
     """Whether `mlhub up` runs Flower, Celery's monitor, beside the hub."""
-    flower_url: str | None = None
+    flower_url: WebAddress | None = None
     """Address of Flower, Celery's monitor, where it runs beside the hub: the monitor page links to it."""
-    mongodb_url: str = "mongodb://127.0.0.1:27017/"
+    mongodb_url: DatabaseAddress = "mongodb://127.0.0.1:27017/"
     """MongoDB, or any server that speaks its protocol."""
-    database: str = "mlhub"
+    database: DatabaseName = "mlhub"
     """Name of the database in it."""
-    bundles: str = "bundles"
+    bundles: StorePlace = "bundles"
     """The bundle store: a folder, `gridfs` for the database, or an address such as `s3://bucket/prefix`."""
-    s3_endpoint: str | None = None
+    s3_endpoint: WebAddress | None = None
     """Address of an object store that is not Amazon's."""
     s3_key: str | None = None
     """Access key; without one, those of the environment (`AWS_…`) or of the machine's role."""
@@ -86,13 +135,13 @@ class Settings(BaseSettings):
     """Its secret."""
     s3_region: str | None = None
     """Region of the bucket, where the store has regions."""
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address the API listens on; any but loopback needs a token."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8181
     """Port the API listens on."""
-    api_processes: Count = 1
+    api_processes: Annotated[int, Field(gt=0, le=1000)] = 1
     """Processes of the API."""
-    token: str | None = None
+    token: Token | None = None
     """Bearer token that every call but health must carry; none means no login."""
     run_dir: Path = Path()
     """Folder for control sockets and the like."""
@@ -100,21 +149,21 @@ class Settings(BaseSettings):
     """How log lines look."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    backends: dict[BackendName, BackendSettings] = Field(
+    backends: Annotated[dict[BackendName, BackendSettings], AfterValidator(_agreeing)] = Field(
         default_factory=lambda: {
             name: BackendSettings(addresses=(f"http://127.0.0.1:{port}",), types=(FRAMEWORK_TYPES[name],))
             for name, port in SERVER_PORTS.items()
         }
     )
     """Backends by name; without any, one for each of MLHub's own model servers on this machine."""
-    frameworks: tuple[str, ...] | None = None
+    frameworks: tuple[Framework, ...] | None = None
     """Frameworks that `mlhub up` starts a model server for; without any, each that is installed."""
 
     pools: dict[PoolKind, PoolSettings] = {}
     """Sizes and rules of pools, for backends that have none of their own."""
     scaler: Literal["circus", "kubernetes"] = "circus"
     """Who runs the processes that `mlhub scaler` has started and ended."""
-    scale_interval: Annotated[float, Field(gt=0, le=5)] = 1.0
+    scale_interval: Annotated[float, Field(gt=0, le=5, allow_inf_nan=False)] = 1.0
     """Seconds between two looks of the scaler at each pool."""
     kubernetes_prefix: str = "mlhub-"
     """What the names of the pools' deployments begin with: `mlhub-predict-sklearn`."""
@@ -146,13 +195,13 @@ class Settings(BaseSettings):
 
     max_pending: Count = 10_000
     """Requests that may wait in one API process; beyond that clients get 503."""
-    broker_grace: Seconds = 5.0
+    broker_grace: Timeout = 5.0
     """Seconds that waiting requests survive without a broker before they get 503."""
     route_ttl: Seconds = 1.0
     """Seconds an API process may trust what it knows of a model's versions."""
-    default_wait: Seconds = 30.0
+    default_wait: Timeout = 30.0
     """Seconds a client waits for a prediction unless it says otherwise."""
-    max_wait: Seconds = 300.0
+    max_wait: Timeout = 300.0
     """Most seconds a client may ask to wait."""
     lease: Seconds = 15.0
     """Seconds after which asynchronous predictions whose worker shows no sign of life are taken over."""
@@ -181,7 +230,7 @@ class Settings(BaseSettings):
     """How often a webhook is called until it answers with success."""
     webhook_pause: Seconds = 5.0
     """Seconds between its first two calls; each further pause is four times as long, up to six hours."""
-    webhook_timeout: Seconds = 10.0
+    webhook_timeout: Timeout = 10.0
     """Seconds in which the receiver of a webhook has to answer."""
 
     @classmethod
@@ -227,16 +276,41 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(
-            f"The setting MLHUB_{place.upper()} is wrong: {first['msg'].removeprefix('Value error, ')}."
-        ) from error
+        raise _wrong(error.errors(include_input=False, include_url=False)[0]) from error
     except SourceError as error:
         # Neither text has the value, which may be a secret.
         named = re.search(r'field "(\w+)"', str(error))
-        reason = f": {error.__cause__}" if isinstance(error.__cause__, ValueError) else ""
-        name = "…" if named is None else named[1].upper()
-        raise SettingsError(f"The setting MLHUB_{name} is no JSON{reason}.") from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        name = "…" if named is None else named[1]
+        cause = error.__cause__
+        reason = f" ({cause})" if isinstance(cause, ValueError) else ""
+        example = f"; it looks like {_JSON_EXAMPLES[name]}" if name in _JSON_EXAMPLES else ""
+        raise SettingsError(f"The setting MLHUB_{name.upper()} is no JSON{reason}{example}.") from error
+    except RecursionError:
+        raise SettingsError("The settings are nested too deep to be any of this hub's.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"The file that MLHUB_CONFIG names cannot be read: {error}.") from error
+
+
+def _wrong(found: ErrorDetails) -> SettingsError:
+    """Say what is wrong with a setting, without its value, by both of its names."""
+    place = [str(part) for part in found["loc"] if part != "[key]"]
+    # Inside of other settings than these are only the kinds of value that were tried.
+    key = place if place[0] in _NESTED else place[:1]
+    if found["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key[-1].lower(), _known(place), 1)
+        what = f"there is no such setting{f'; did you mean {close[0]!r}?' if close else ''}"
+    else:
+        what = found["msg"].removeprefix("Value error, ")
+    return SettingsError(
+        f"The setting MLHUB_{place[0].upper()} ('{'.'.join(key)}' in a TOML file) is wrong: "
+        f"{what[:1].lower()}{what[1:].rstrip('.?')}."
+    )
+
+
+def _known(place: Sequence[str]) -> list[str]:
+    """Return the names that there are beside a setting."""
+    if len(place) == 1:
+        return [*Settings.model_fields]
+    if "pools" in place[:-1]:
+        return [*PoolSettings.model_fields]
+    return [*(CredentialSettings if "credentials" in place[:-1] else BackendSettings).model_fields]

@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from amqp.exceptions import AccessRefused, ChannelError, NotAllowed, NotFound, PreconditionFailed
 from kombu.connection import Connection
@@ -15,19 +14,11 @@ from mlhub.common.settings import Settings
 from mlhub.doctor.finding import Finding, bad, counted, good, place, warning
 
 _WHAT: Final = "broker"
-_SCHEMES: Final = ("amqp", "amqps", "pyamqp")
 _OLDEST: Final = (3, 10)
 
 
 def look_at_broker(settings: Settings) -> Iterator[Finding]:
     """Look at the broker itself, then at the queues."""
-    if urlsplit(settings.broker_url).scheme not in _SCHEMES:
-        yield bad(
-            _WHAT,
-            "MLHUB_BROKER_URL is no address of RabbitMQ.",
-            "Correct it; it looks like amqp://user:password@host:5672/vhost.",
-        )
-        return
     connection = Connection(settings.broker_url, connect_timeout=3)
     try:
         connection.ensure_connection(max_retries=1, interval_start=0)

@@ -76,16 +76,7 @@ def _hub(settings: Settings) -> Iterator[Finding]:
 def _backends(settings: Settings) -> Iterator[Finding]:
     if not settings.backends:
         yield bad(_WHAT, "No backend is configured.", "Name one in MLHUB_BACKENDS.")
-    serving: dict[str, str] = {}
     for name, backend in settings.backends.items():
-        for model_type in backend.types:
-            other = serving.setdefault(model_type, name)
-            if other != name:
-                yield warning(
-                    _WHAT,
-                    f"Both {other} and {name} serve {model_type}; new models go to {other}.",
-                    "Take the type from the 'types' of one of them.",
-                )
         if backend.timeout > settings.max_wait:
             yield warning(
                 _WHAT,

@@ -78,7 +78,7 @@ def test_other_addresses_than_loopback_are_refused_without_a_token(
 ) -> None:
     monkeypatch.delenv("MLHUB_TOKEN", raising=False)
     answer = run("up", "--host", "0.0.0.0", folder=tmp_path)  # noqa: S104 (refused)
-    assert answer.returncode == 1
+    assert answer.returncode == 2
     assert "set MLHUB_TOKEN" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

@@ -106,8 +106,6 @@ def test_a_broker_that_is_away_and_one_that_lets_nobody_in(settings: Any, broker
     assert "virtual host" in elsewhere.detail
     (unknown,) = look_at_broker(settings(broker_url="amqp://no-such-host.invalid//"))
     assert unknown.detail == "The name of no-such-host.invalid is unknown."
-    (nonsense,) = look_at_broker(settings(broker_url="rabbit"))
-    assert "amqp://" in nonsense.advice
 
 
 @pytest.fixture
@@ -169,14 +167,9 @@ def test_a_database_that_is_away(settings: Any) -> None:
     (away,) = look_at_database(settings(mongodb_url=f"mongodb://{NOBODY}/"))
     assert away.state is State.BAD
     assert (NOBODY in away.detail, "MLHUB_MONGODB_URL" in away.advice) == (True, True)
-    for url, setting in (
-        ("http://hub:secret@x", "MLHUB_MONGODB_URL"),
-        ("mongodb://hub:se@cret@x", "MLHUB_MONGODB_URL"),
-    ):
-        (wrong,) = look_at_database(settings(mongodb_url=url))
-        assert (wrong.state, setting in wrong.detail, "cret" in wrong.detail) == (State.BAD, True, False)
-    (wrong,) = look_at_database(settings(mongodb_url=f"mongodb://{NOBODY}/", database="a b"))
-    assert "MLHUB_DATABASE" in wrong.detail
+    (wrong,) = look_at_database(settings(mongodb_url="mongodb://hub:se%cret@x"))
+    told = (wrong.state, "MLHUB_MONGODB_URL" in wrong.detail, "cret" in wrong.detail)
+    assert told == (State.BAD, True, False)
 
 
 def test_a_database_without_indexes_and_with_them(settings: Any, database: Any) -> None:

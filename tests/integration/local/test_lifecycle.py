@@ -48,8 +48,8 @@ def test_a_port_of_another_program_is_named_with_what_to_do(instance: Instance) 
 
 def test_a_wrong_setting_is_named(instance: Instance) -> None:
     answer = up(instance, 1, MAX_WAIT="soon")
-    assert answer.returncode == 1
-    assert answer.stderr.startswith("mlhub: The setting MLHUB_MAX_WAIT is wrong:")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("mlhub: The setting MLHUB_MAX_WAIT ('max_wait' in a TOML file) is wrong:")
     assert not instance.folder.exists()
 
 

@@ -41,7 +41,7 @@ def test_variables_win_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=f"{name}[._A-Z]* is "):
+    with pytest.raises(SettingsError, match=f"{name} .*is "):
         load_settings()
 
 

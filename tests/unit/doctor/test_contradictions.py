@@ -44,11 +44,6 @@ def test_settings_that_agree_are_good() -> None:
         ({"max_unpacked_bytes": 1000}, State.WARNING, "MLHUB_MAX_UNPACKED_BYTES"),
         ({"allow_pickles": True}, State.WARNING, "MLHUB_ALLOW_PICKLES"),
         ({"backends": {}}, State.BAD, "MLHUB_BACKENDS"),
-        (
-            {"backends": {"a": {"types": ["Keras"]}, "b": {"types": ["Keras"]}}},
-            State.WARNING,
-            "Both a and b serve Keras",
-        ),
         ({"backends": {"a": {"timeout": 1000}}}, State.WARNING, "'timeout' of a"),
         ({"backends": {"a": {"credentials": {"variable": "NOT_SET_HERE"}}}}, State.WARNING, "NOT_SET_HERE"),
         (
