@@ -72,6 +72,11 @@ def _store(text: str) -> str:
         raise ValueError("write the folder as a path, without 'file://'")
     if scheme.lower() in {"http", "https", "ftp", "gridfs", "mongodb"} or not _SCHEME.fullmatch(scheme):
         raise ValueError(f"write {_STORE}; bundles cannot be kept at such an address")
+    # Only where such a store is used: it takes its time to import.
+    from fsspec.registry import known_implementations  # noqa: PLC0415
+
+    if scheme not in known_implementations:
+        raise ValueError(f"write {_STORE}; nothing here knows how to reach such an address")
     if not rest.partition("/")[0].strip():
         raise ValueError(f"write the bucket, too: {scheme}://bucket/prefix")
     return text

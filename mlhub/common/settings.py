@@ -301,6 +301,8 @@ def _wrong(found: ErrorDetails) -> SettingsError:
         what = f"there is no such setting{f'; did you mean {close[0]!r}?' if close else ''}"
     else:
         what = found["msg"].removeprefix("Value error, ")
+    if found["type"] in {"tuple_type", "dict_type"} and place[-1] in _JSON_EXAMPLES:
+        what = f"write JSON such as {_JSON_EXAMPLES[place[-1]]}"
     return SettingsError(
         f"The setting MLHUB_{place[0].upper()} ('{'.'.join(key)}' in a TOML file) is wrong: "
         f"{what[:1].lower()}{what[1:].rstrip('.?')}."

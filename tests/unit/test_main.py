@@ -1,6 +1,7 @@
 """The root of the command line."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mlhub
+from mlhub.__main__ import main
 
 
 def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -81,6 +83,43 @@ def test_other_addresses_than_loopback_are_refused_without_a_token(
     assert answer.returncode == 2
     assert "set MLHUB_TOKEN" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["up"],
+        ["api"],
+        ["worker", "--kind", "predict"],
+        ["worker", "--kind", "jobs"],
+        ["serve", "sklearn"],
+        ["scaler"],
+        ["doctor"],
+    ],
+)
+def test_each_process_refuses_to_start_with_a_wrong_setting(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLHUB_BUNDLES", "s3://")
+    monkeypatch.setattr(sys, "argv", ["mlhub", *command])
+    monkeypatch.chdir(tmp_path)
+    level = logging.root.manager.disable
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        logging.disable(level)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "mlhub: The setting MLHUB_BUNDLES ('bundles' in a TOML file) is wrong: write the bucket, too: "
+        "s3://bucket/prefix.\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,7 +16,6 @@ def test_a_path_is_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "here").is_dir()
 
 
-@pytest.mark.parametrize("address", ["nonsense://bucket/prefix", "gcs+x://y"])
-def test_a_store_that_nobody_knows_is_refused_with_a_reason(address: str, tmp_path: Path) -> None:
+def test_a_store_whose_library_is_not_installed_is_refused_with_a_reason(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="MLHUB_BUNDLES"):
-        create_bundle_store(Settings(bundles=address, run_dir=tmp_path))
+        create_bundle_store(Settings(bundles="dropbox://folder/prefix", run_dir=tmp_path))
