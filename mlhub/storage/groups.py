@@ -26,6 +26,10 @@ LOST_AFTER: Final = timedelta(seconds=5)
 WEBHOOK_DUE: Final = "webhook_due"
 """The field that ended predictions have whose webhook is to be called: from when on."""
 
+HELD: Final = "held"
+"""The field that open groups have which wait for their lane's turn: their name. The embedded database goes
+through all there is to find a range of keys, but not to find one of another field."""
+
 _TIME: Final = 12
 """Digits of the time in the name of a group: milliseconds."""
 
@@ -142,6 +146,8 @@ def document_of(group: Group, keep: timedelta) -> Document:
         document["webhook"] = to_document(group.webhook)
     if group.open and group.published_at is not None:
         document["due_at"] = group.published_at + LOST_AFTER
+    elif group.open:
+        document[HELD] = group.id
     return document
 
 
@@ -158,7 +164,7 @@ def changes_of(group: Group) -> Document:
     if group.open:
         values["queue"] = group.lane
     else:
-        change["$unset"] = {"queue": "", "due_at": ""}
+        change["$unset"] = {"queue": "", "due_at": "", HELD: ""}
         if group.webhook is not None:
             values[WEBHOOK_DUE] = now()
     return change

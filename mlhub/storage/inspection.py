@@ -37,6 +37,7 @@ NEEDED: Final = (
     Index("predictions", (("expires_at", 1),)),
     Index("predictions", (("statuses", 1), ("_id", -1))),
     Index("predictions", (("due_at", 1),)),
+    Index("predictions", (("held", 1),)),
     Index("predictions", (("keys", 1),), unique=True),
     Index("bundles", (("sha256", 1),)),
 )

@@ -19,6 +19,7 @@ from mlhub.common.errors import MLHubError, NotFoundError
 from mlhub.common.prediction import ENDED, TRANSITIONS, Prediction, PredictionStatus, group_of
 from mlhub.storage.database import Document, now, translated
 from mlhub.storage.groups import (
+    HELD,
     WEBHOOK_DUE,
     Group,
     changes_of,
@@ -62,8 +63,9 @@ class PredictionStore:
         self._groups.create_index("expires_at", expireAfterSeconds=0)
         self._groups.create_index([("model", ASCENDING), ("_id", DESCENDING)])
         self._groups.create_index([("statuses", ASCENDING), ("_id", DESCENDING)])
-        # Sparse: only what is open and has its turn, is open, or has a key, has the field.
+        # Sparse: only what is open and has its turn, waits for it, is open, or has a key, has the field.
         self._groups.create_index("due_at", sparse=True)
+        self._groups.create_index(HELD, sparse=True)
         self._groups.create_index([("queue", ASCENDING), ("_id", ASCENDING)], sparse=True)
         self._groups.create_index("keys", unique=True, sparse=True)
         self._results.create_index("expires_at", expireAfterSeconds=0)
@@ -183,11 +185,16 @@ class PredictionStore:
         if status is not None:
             filters["statuses"] = status
         found: list[Prediction] = []
-        # The embedded database fetches all that a query finds before it sorts and cuts.
+        # The embedded database goes through all there is to find a range of keys, unless an index begins with
+        # something else; and fetches all that a query finds before it sorts and cuts.
+        kinds = [filters] if filters else [{"statuses": each} for each in PredictionStatus]
         for stretch in _stretches(before, self._keep):
-            wanted = {"_id": stretch, **filters} if stretch else filters
-            documents = self._groups.find(wanted, {"items.inputs": 0}).sort("_id", DESCENDING)
-            for document in documents.limit(limit + 2):
+            documents: dict[str, Document] = {}
+            for kind in kinds:
+                wanted = {"_id": stretch, **kind} if stretch else kind
+                newest = self._groups.find(wanted, {"items.inputs": 0}).sort("_id", DESCENDING)
+                documents |= {document["_id"]: document for document in newest.limit(limit + 2)}
+            for _, document in sorted(documents.items(), reverse=True)[: limit + 2]:
                 found += [
                     item
                     for item in reversed(group_in(document).predictions)
@@ -248,7 +255,7 @@ class PredictionStore:
         values = {"canceled_at": time, "statuses": [PredictionStatus.CANCELED]}
         change = {
             "$set": values,
-            "$unset": {"queue": "", "due_at": ""},
+            "$unset": {"queue": "", "due_at": "", HELD: ""},
             "$inc": {"revision": 1},
         }
         called = {**change, "$set": values | {WEBHOOK_DUE: time}}

@@ -16,12 +16,22 @@ from pymongo.database import Database
 from mlhub.common.deadletter import GivenUp
 from mlhub.common.prediction import ENDED, Prediction, PredictionStatus
 from mlhub.storage.database import Document, now, translated
-from mlhub.storage.groups import LARGE, LOST_AFTER, WEBHOOK_DUE, Group, changes_of, group_in, name_at, time_of
+from mlhub.storage.groups import (
+    HELD,
+    LARGE,
+    LOST_AFTER,
+    WEBHOOK_DUE,
+    Group,
+    changes_of,
+    group_in,
+    name_at,
+    time_of,
+)
 
 _AT_ONCE: Final = 500
 """Groups that are looked at in one go."""
 _STRETCH: Final = 0.05
-_GROWTH: Final = 4.0
+_GROWTH: Final = 2.0
 """Seconds of a lane that are looked at first, and how much longer each further stretch is."""
 _SLIM: Final = {"items.inputs": 0, "items.result": 0}
 """Leaves out what may be large."""
@@ -289,7 +299,7 @@ class WorkStore:
     def held_back(self, lower: str, upper: str) -> list[HeldBack]:
         """Return all groups with names from one to below another that wait for their turn, in any lane."""
         shown = {"queue": 1, "published_at": 1, "lane": 1, "backend": 1}
-        found = self._groups.find({"_id": {"$gte": lower, "$lt": upper}}, shown)
+        found = self._groups.find({HELD: {"$gte": lower, "$lt": upper}}, shown)
         return [
             HeldBack(document["_id"], document["lane"], document["backend"])
             for document in found
@@ -300,7 +310,11 @@ class WorkStore:
     def mark_published(self, names: Iterable[str], moment: datetime) -> None:
         """Note that the message of open groups goes out."""
         open_ones = {**_these(list(names)), "queue": {"$exists": True}}
-        self._groups.update_many(open_ones, {"$set": {"published_at": moment, "due_at": moment + LOST_AFTER}})
+        change = {
+            "$set": {"published_at": moment, "due_at": moment + LOST_AFTER},
+            "$unset": {HELD: ""},
+        }
+        self._groups.update_many(open_ones, change)
 
 
 def _fresh(item: Prediction) -> Prediction:
