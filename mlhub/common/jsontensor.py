@@ -85,7 +85,7 @@ def missing(datatype: str, *, allow_missing: bool = False) -> str:
     """Return the sentence about a value that is missing where none may be."""
     if allow_missing:
         return f"A value is missing here, and {datatype} has nothing that stands for that."
-    return "A value is missing here (null or NaN), and this model takes no missing values."
+    return "A value is missing (null or NaN), and the model takes no missing values here."
 
 
 def _is_missing(message: str) -> bool:

@@ -1,5 +1,6 @@
 """The one file that is the model, and what every runtime watches for when it reads a file from elsewhere."""
 
+import math
 import pickle
 import struct
 import zipfile
@@ -11,7 +12,10 @@ from typing import Final
 import msgspec
 
 from mlhub.common.errors import UnacceptableError
+from mlhub.common.signature import ANY, TensorSpec
 
+_LARGEST_ROW: Final = 2**25
+"""Values of a row: many times what a request may hold."""
 UNREADABLE: Final = (
     ArithmeticError,
     AssertionError,
@@ -70,6 +74,18 @@ def check_unpacked(path: Path, limit: int) -> None:
         unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > limit:
         raise refusal(f"{path.name} unpacks to {unpacked} bytes, more than this server has for models")
+
+
+def check_rows(specs: Iterable[TensorSpec]) -> None:
+    """Look at how large one row of each tensor is, before one is made to try a model with.
+
+    Raises:
+        UnacceptableError: no request could hold one.
+    """
+    for spec in specs:
+        count = math.prod(extent for extent in spec.shape if extent != ANY)
+        if count > _LARGEST_ROW:
+            raise refusal(f"a row of its {spec.name!r} has {count} values, and may have {_LARGEST_ROW}")
 
 
 def unreadable(path: Path, error: BaseException) -> UnacceptableError:

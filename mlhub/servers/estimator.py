@@ -14,8 +14,10 @@ from mlhub.common.errors import UnacceptableError
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Array, datatype_of
 from mlhub.servers import missing
+from mlhub.servers.artefact import check_rows
 from mlhub.servers.columns import Column, columns, table
 from mlhub.servers.missing import REFUSED
+from mlhub.servers.trees import parts
 
 INPUT: Final = "input"
 """Name of the input, unless the bundle says otherwise."""
@@ -34,6 +36,7 @@ class Estimator:
         use_one_thread(estimator)
         self._columns = _columns(estimator, declared)
         inputs = _inputs(estimator, declared, self._columns)
+        check_rows(inputs)
         self._input = inputs[0]
         self._methods = _methods(estimator)
         outputs = self._declare(estimator)
@@ -135,6 +138,10 @@ def use_one_thread(estimator: Any) -> None:
     if hasattr(estimator, "get_params"):
         jobs = [name for name in estimator.get_params() if name.rpartition("__")[2] == "n_jobs"]
         estimator.set_params(**dict.fromkeys(jobs, 1))
+    for part in parts(estimator):
+        # Of k-means; as many as the machine had on which it was fitted, or as whoever made the file wrote.
+        if "_n_threads" in getattr(part, "__dict__", ()):
+            part._n_threads = 1  # noqa: SLF001 (it is no parameter)
 
 
 def _methods(estimator: Any) -> dict[str, Callable[[Array], Any]]:

@@ -11,7 +11,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from mlhub.common.signature import Signature
 from mlhub.common.tensor import Array
-from mlhub.servers import artefact, boosting, description, trees
+from mlhub.servers import artefact, boosting, description, extents, filenames, trees
 from mlhub.servers.artefact import UNREADABLE, refusal
 from mlhub.servers.estimator import Estimator
 from mlhub.servers.options import RuntimeOptions
@@ -123,6 +123,8 @@ class SklearnRuntime:
         parts = list(trees.parts(estimator))
         trees.check(parts)
         boosting.check(parts)
+        extents.check(parts)
+        filenames.check(parts)
         return estimator
 
 

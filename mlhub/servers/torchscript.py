@@ -11,7 +11,7 @@ import torch
 
 from mlhub.common.signature import ANY, Signature, TensorSpec
 from mlhub.common.tensor import Array
-from mlhub.servers.artefact import UNREADABLE, first_line, refusal
+from mlhub.servers.artefact import UNREADABLE, check_rows, first_line, refusal
 from mlhub.servers.graph import GraphModel
 from mlhub.servers.torchtensor import datatype, dtype_of, to_array, to_tensor
 from mlhub.servers.torchzip import Fate, check_pickle, copied, names
@@ -101,6 +101,7 @@ class _Script:
         self._module = module
         self._device = device
         specs = _in_order(module, declared.inputs)
+        check_rows(specs)
         self._dtypes = [dtype_of(spec.datatype) for spec in specs]
         self._keys: tuple[str, ...] | None = None
         outputs = self._outputs(specs, [spec.name for spec in declared.outputs])

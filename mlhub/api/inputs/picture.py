@@ -137,6 +137,12 @@ def _coloured(image: Image.Image, channels: int) -> Image.Image:
 def _resized(image: Image.Image, wanted: tuple[int | None, int | None]) -> Image.Image:
     height, width = wanted
     size = (width or image.width, height or image.height)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UnacceptableError(
+            f"The model takes pictures of {size[0]} x {size[1]} pixels here, and at most {MAX_PIXELS} "
+            "are made.",
+            code="bad_image",
+        )
     return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
 
 

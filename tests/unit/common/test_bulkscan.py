@@ -254,7 +254,7 @@ def test_the_bad_number_of_an_array_is_named() -> None:
     rows = ROWS.copy()
     rows[7, 1] = np.nan
     content = saved(rows)
-    with pytest.raises(RowError, match=r"Row 8 of the file cannot be used: A value is missing here"):
+    with pytest.raises(RowError, match=r"Row 8 of the file cannot be used: A value is missing"):
         read(content, scanned(content, BulkForm.NPY))
 
 

@@ -121,6 +121,15 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
             decoded(file_of(Image.new(mode, size)), -1, 64)
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((-1, 30_000, 30_000, 3), {}), ((-1, -1, -1, 1), {"size": (16_384, 16_384)}), ((-1, 2**30, -1), {})],
+)
+def test_a_model_cannot_have_huge_pictures_made(shape: tuple[int, ...], said: Any) -> None:
+    with pytest.raises(UnacceptableError, match="pixels here, and at most 50000000 are made"):
+        decoded(file_of(GREY), *shape, **said)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP"])
 def test_other_formats_are_refused(kind: str) -> None:
     with pytest.raises(UnacceptableError, match="not a PNG or JPEG"):
