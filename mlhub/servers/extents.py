@@ -34,7 +34,7 @@ def check(parts: Iterable[Any]) -> None:
 
 def _has_width(part: Any, attribute: str) -> bool:
     """Tell whether an array that a part may have has as many columns as the part takes."""
-    array = getattr(part, attribute, None)
+    array: Any = getattr(part, attribute, None)
     width = getattr(part, "n_features_in_", None)
     if width is None or not (isinstance(array, np.ndarray) or scipy.sparse.issparse(array)):
         return True

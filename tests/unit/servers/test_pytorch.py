@@ -238,6 +238,8 @@ def test_torchscript_that_does_not_fit_its_signature_is_refused(load: Any, tmp_p
     script(tmp_path, torch.nn.Linear(3, 2), torch.zeros(2, 3))
     with pytest.raises(UnacceptableError, match="does not run on zeros of the shapes"):
         load(input=("FP32", [-1, 4]))
+    with pytest.raises(UnacceptableError, match="a row of its 'input' has 2147483647 values"):
+        load(input=("FP32", [-1, 2**31 - 1]))
 
 
 @pytest.mark.parametrize("what", ["module", "weights"])

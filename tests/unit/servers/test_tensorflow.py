@@ -119,11 +119,107 @@ def test_values_that_the_graph_refuses_are_refused(load: Load) -> None:
             )[0]
         },
         lambda _module, x: {"y": tf.map_fn(tf.io.read_file, x)},
+        lambda _module, x: {
+            "y": tf.raw_ops.GenerateVocabRemapping(
+                new_vocab_file=x[0], old_vocab_file=x[0], new_vocab_offset=0, num_new_vocab=1
+            )[0]
+        },
+        lambda _module, _: {
+            "y": tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=[4], memory_region_name="/etc/hostname")
+        },
+        lambda _module, _: {
+            "y": tf.raw_ops.FixedUnigramCandidateSampler(
+                true_classes=[[0]], num_true=1, num_sampled=1, unique=False, range_max=2, vocab_file="/etc/x"
+            )[0]
+        },
+        lambda _module, x: {"y": _after(tf.raw_ops.DatasetFromGraph(graph_def=x[0]), x)},
     ],
 )
 def test_a_graph_that_reaches_for_files_is_refused(load: Load, function: Any) -> None:
     with pytest.raises(UnacceptableError, match="reaches for files"):
         load(function, tf.TensorSpec((None,), tf.string, "x"))
+
+
+def _after(before: Any, x: Any) -> Any:
+    with tf.control_dependencies([before]):
+        return tf.identity(x)
+
+
+def test_a_graph_that_ends_the_process_is_refused(load: Load) -> None:
+    with pytest.raises(UnacceptableError, match="operator Abort, which ends the process"):
+        load(
+            lambda _module, x: {"y": _after(tf.raw_ops.Abort(error_msg="", exit_without_error=True), x)},
+            tf.TensorSpec((None,), tf.string, "x"),
+        )
+
+
+def _with_vocabulary(folder: Path) -> Path:
+    """Save a model with a table that comes from a file, and return where."""
+    file = folder / "words.txt"
+    file.write_text("a\nb\n")
+    module = tf.Module()
+    words = tf.lookup.TextFileInitializer(
+        str(file),
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    module.table = tf.lookup.StaticHashTable(words, -1)
+    module.serve = tf.function(
+        lambda x: {"y": module.table.lookup(x)}, input_signature=[tf.TensorSpec((None,), tf.string, "x")]
+    )
+    tf.saved_model.save(module, str(folder / "saved"), signatures=module.serve)
+    return folder / "saved"
+
+
+def test_a_vocabulary_among_the_assets_is_served(tmp_path: Path) -> None:
+    model = runtime().load(_with_vocabulary(tmp_path))
+    words = np.array([b"b", b"c"], dtype=object)
+    assert model.predict({"x": words}, ())["y"].tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("kind", ["constant", "argument", "call", "unbound", "second"])
+def test_a_vocabulary_from_elsewhere_is_refused(tmp_path: Path, kind: str) -> None:
+    folder = _with_vocabulary(tmp_path)
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0]
+    functions = graph.graph_def.library.function
+    filling = next(one for one in functions if "initializer" in one.signature.name)
+    place = graph.object_graph_def.concrete_functions[filling.signature.name].bound_inputs
+    match kind:
+        case "constant":
+            # What is bound is a text that stands in the graph, not the path of an asset.
+            graph.object_graph_def.nodes[place[0]].constant.operation = "Const"
+        case "argument":
+            filling.node_def.add(name="path", op="Const")
+            next(node for node in filling.node_def if "TextFile" in node.op).input[1] = "path:output:0"
+        case "call":
+            other = functions.add()
+            other.signature.name = "other"
+            other.node_def.add(name="call", op="PartitionedCall").attr["f"].func.name = filling.signature.name
+        case "unbound":
+            del place[:]
+        case "second":
+            saved.meta_graphs.add().CopyFrom(graph)
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    with pytest.raises(UnacceptableError, match="fills a table from a file that is none of its assets"):
+        runtime().load(folder)
+
+
+def test_a_vocabulary_that_the_client_names_is_refused(load: Load) -> None:
+    def leak(_module: Any, x: Any) -> dict[str, Any]:
+        table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+        filled = tf.raw_ops.InitializeTableFromTextFileV2(
+            table_handle=table, filename=x[0], key_index=-2, value_index=-1
+        )
+        with tf.control_dependencies([filled]):
+            keys, _ = tf.raw_ops.LookupTableExportV2(table_handle=table, Tkeys=tf.string, Tvalues=tf.int64)
+        return {"y": tf.reshape(keys, [-1])}
+
+    with pytest.raises(UnacceptableError, match="none of its assets"):
+        load(leak, tf.TensorSpec((None,), tf.string, "x"))
 
 
 def test_a_function_that_runs_when_a_model_loads_is_looked_at_too(load: Load, tmp_path: Path) -> None:
