@@ -16,7 +16,7 @@ _LARGEST_DOCUMENT: Final = 16 * MIB
 """Bytes that MongoDB keeps in one document."""
 _LARGEST_MESSAGE: Final = 16 * MIB
 """Bytes that RabbitMQ 4 takes in one message unless told otherwise."""
-_OTHERS: Final = frozenset({"MLHUB_CONFIG", "MLHUB_DATA", "MLHUB_URL", "MLHUB_INSTANCE"})
+_OTHERS: Final = frozenset({"MLHUB_CONFIG", "MLHUB_DATA", "MLHUB_URL", "MLHUB_INSTANCE", "MLHUB_PROGRAM"})
 """Variables that are no settings of the hub's processes."""
 _CLOSE: Final = 0.85
 """How alike names are, from 0 to 1, of which one is taken for the other written wrong."""

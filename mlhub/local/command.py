@@ -93,7 +93,7 @@ def _stop(instance: "Instance", *, as_json: bool) -> bool:
 
     with report.progress(quiet=as_json) as say, instance.locked(lambda: say(_BUSY)):
         say("stopping")
-        return lifecycle.stop(instance)
+        return lifecycle.stop(instance, say)
 
 
 def _stay(instance: "Instance") -> None:

@@ -15,6 +15,8 @@ from mlhub.local.ports import free_ports
 
 MARK: Final = "MLHUB_INSTANCE"
 """Variable in the environment of every process of an instance: the path of its folder."""
+PROGRAM: Final = "MLHUB_PROGRAM"
+"""Variable in the environment of a program and of all that it starts: its name in the plan."""
 _LONGEST: Final = 80
 """Characters of a folder in which sockets can be; their whole path may have 107."""
 

@@ -14,6 +14,7 @@ import requests
 from mlhub.client.records import Part
 from mlhub.common.settings import Settings
 from mlhub.local import logfile, processes
+from mlhub.local.departure import Departure
 from mlhub.local.errors import InstanceError, StartError
 from mlhub.local.frameworks import chosen
 from mlhub.local.instance import MARK, Instance, write
@@ -93,9 +94,9 @@ def start(instance: Instance, settings: Settings, *, strict: bool, say: Say) -> 
     return Started(plan, fresh=True)
 
 
-def stop(instance: Instance) -> bool:
-    """Stop an instance and whatever is left of it; tell whether anything ran."""
-    return processes.stop(instance.folder, _STOP)
+def stop(instance: Instance, say: Say = lambda _text: None) -> bool:
+    """Stop an instance and whatever is left of it, telling what is waited for; tell whether any ran."""
+    return processes.stop(instance.folder, _STOP, Departure(instance, say).look)
 
 
 def _missing(plan: Plan, settings: Settings) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from mlhub.local.instance import MARK
+from mlhub.local.instance import MARK, PROGRAM
 
 WATCHER: Final = "mlhub.local.watcher"
 """Module that the watcher runs."""
@@ -33,6 +34,17 @@ def find(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def running(folder: Path) -> set[str]:
+    """Return the names of the programs of an instance of which processes are left."""
+    names = set()
+    for process in find(folder):
+        try:
+            names.add(process.environ().get(PROGRAM, ""))
+        except (psutil.Error, OSError):
+            continue
+    return names - {""}
+
+
 def find_watcher(folder: Path) -> psutil.Process | None:
     """Return the instance's watcher, if it runs."""
     return next((process for process in find(folder) if WATCHER in command_line(process)), None)
@@ -47,12 +59,13 @@ def command_line(process: psutil.Process) -> list[str]:
     return words
 
 
-def stop(folder: Path, patience: float) -> bool:
+def stop(folder: Path, patience: float, look: Callable[[], None] = lambda: None) -> bool:
     """End all processes of an instance: the watcher ends the others in order, then what is left ends.
 
     Args:
         folder: of the instance.
         patience: seconds that the watcher has.
+        look: called every so often while that takes its time.
 
     Returns:
         Whether there were any.
@@ -61,10 +74,20 @@ def stop(folder: Path, patience: float) -> bool:
     deadline = time.monotonic() + patience
     while watcher is not None and time.monotonic() < deadline:
         _signal([watcher], signal.SIGTERM)
-        if not psutil.wait_procs([watcher], timeout=_AGAIN)[1]:
+        if _ended(watcher, look):
             break
     left = _end(folder, signal.SIGTERM, _LAST) + _end(folder, signal.SIGKILL, _LAST)
     return watcher is not None or left > 0
+
+
+def _ended(watcher: psutil.Process, look: Callable[[], None]) -> bool:
+    """Wait a while for the watcher to end; tell whether it has."""
+    until = time.monotonic() + _AGAIN
+    while time.monotonic() < until:
+        if not psutil.wait_procs([watcher], timeout=_LOOK)[1]:
+            return True
+        look()
+    return False
 
 
 def _end(folder: Path, number: signal.Signals, patience: float) -> int:

@@ -21,7 +21,7 @@ from tornado.concurrent import Future
 
 from mlhub.common import logs
 from mlhub.local.backoff import Backoff
-from mlhub.local.instance import Instance, write
+from mlhub.local.instance import PROGRAM, Instance, write
 from mlhub.local.logfile import LogFile
 from mlhub.local.program import Failure, Plan, Program
 from mlhub.scaling.names import control_endpoint
@@ -67,7 +67,7 @@ class PatientWatcher(Watcher):
             program.name,
             command,
             args=arguments,
-            env=os.environ | environment | program.environment,
+            env=os.environ | environment | program.environment | {PROGRAM: program.name},
             graceful_timeout=program.patience,
             stdout_stream={"stream": log},
             stderr_stream={"stream": log},
