@@ -1,7 +1,6 @@
 """The rows of a bulk prediction's file, read a piece at a time and checked against the model's signature."""
 
 import csv
-import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,8 +16,6 @@ from mlhub.common.rows import Rows
 from mlhub.common.signature import ANY, Signature
 from mlhub.common.tensor import Array
 
-_SEPARATORS: Final = "\t;,"
-"""What may stand between the numbers of a line, the likeliest first to be meant where it is met."""
 _EMPTY: Final = re.compile(r"string '\s*'")
 """How numpy says that a cell is empty."""
 
@@ -70,22 +67,6 @@ def check_batches(signature: Signature) -> None:
             "This model takes one input of a fixed size and no list of rows; predict them one by one.",
             code="no_batches",
         )
-
-
-def delimiter_of(line: str) -> str:
-    """Return what stands between the cells of a line of CSV."""
-    return next((mark for mark in _SEPARATORS if mark in line), ",")
-
-
-def is_heading(line: str, delimiter: str) -> bool:
-    """Tell whether a line of CSV has names of columns, and no number or place of a missing one."""
-    try:
-        (cells,) = csv.reader([line], delimiter=delimiter)
-    except csv.Error:
-        # Where it is read as a row it is said what is wrong with it.
-        return False
-    numbers = [_number_of(cell) for cell in cells if cell.strip()]
-    return None in numbers and not any(number is not None and math.isfinite(number) for number in numbers)
 
 
 class _ArrayReader:
@@ -242,11 +223,3 @@ def _texts(texts: Sequence[str], delimiter: str) -> Array:
     if len({len(line) for line in cells}) != 1:
         raise UnacceptableError("The lines differ in their number of cells.", code="bad_input")
     return np.array(cells, dtype=object)
-
-
-def _number_of(cell: str) -> float | None:
-    """Return the number in a cell, NaN and infinity among them, or nothing where there is none."""
-    try:
-        return float(cell)
-    except ValueError:
-        return None

@@ -12,7 +12,8 @@ import numpy as np
 
 from mlhub.common import bulktable, npy, rows
 from mlhub.common.bulk import UNIT_BYTES, BulkForm, Layout, Span, entry, read_entry
-from mlhub.common.bulkrows import check_batches, delimiter_of, is_heading, read_span
+from mlhub.common.bulkrows import check_batches, read_span
+from mlhub.common.csvcells import cells_of, delimiter_of, is_heading
 from mlhub.common.errors import MalformedError, TooLargeError, UnacceptableError
 from mlhub.common.signature import Signature
 
@@ -213,7 +214,7 @@ class LineScan:
             self._columns = bulktable.named_columns(line, self._delimiter, self._signature)
             return True
         numeric = self._signature.inputs[0].datatype != "BYTES"
-        return numeric and bool(line) and is_heading(line, self._delimiter)
+        return numeric and bool(line) and is_heading(cells_of(line, self._delimiter))
 
     def _check(self, line: bytes) -> None:
         """Read the first row, so that what is wrong with all of them is said at once."""

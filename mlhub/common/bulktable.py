@@ -1,18 +1,13 @@
 """CSV files whose heading says which of a model's inputs a column is."""
 
-import csv
-from typing import Final
-
 import numpy as np
 
 from mlhub.common import rows
+from mlhub.common.csvcells import boolean_of, cells_of
 from mlhub.common.errors import UnacceptableError
 from mlhub.common.rows import Rows
 from mlhub.common.signature import Signature, TensorSpec
 from mlhub.common.tensor import DTYPES, Array
-
-_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
-"""How CSV has them."""
 
 
 def is_table(signature: Signature) -> bool:
@@ -26,10 +21,7 @@ def named_columns(line: str, delimiter: str, signature: Signature) -> tuple[str,
     Raises:
         UnacceptableError: it does not.
     """
-    try:
-        (cells,) = csv.reader([line], delimiter=delimiter)
-    except (csv.Error, ValueError):
-        cells = []
+    cells = cells_of(line, delimiter)
     for spec in signature.inputs:
         if spec.name not in cells:
             names = ", ".join(spec.name for spec in signature.inputs)
@@ -65,10 +57,17 @@ def _cells(texts: Array, spec: TensorSpec) -> Array:
         if dtype.kind == "f":
             return fractions(texts)
         if dtype.kind == "b":
-            return np.array([_BOOLEANS[text.strip().lower()] for text in texts.tolist()])
+            return _booleans(texts)
         return texts.astype(np.int64)
-    except (ValueError, KeyError, OverflowError):
+    except (ValueError, OverflowError):
         raise _bad(f"The column {spec.name!r} takes {spec.datatype}, and holds something else.") from None
+
+
+def _booleans(texts: Array) -> Array:
+    values = [boolean_of(text) for text in texts.tolist()]
+    if None in values:
+        raise ValueError("A cell holds no truth value.")
+    return np.array(values, dtype=bool)
 
 
 def _with_gaps(texts: Array) -> Array:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import BackendUnreachableError, MLHubError
 from mlhub.common.settings import Settings
-from mlhub.doctor.finding import Finding, bad, counted, good
+from mlhub.common.words import counted
+from mlhub.doctor.finding import Finding, bad, good
 from mlhub.workers.adapters import create_adapter
 
 
@@ -29,4 +30,4 @@ def _server(what: str, address: str, backend: BackendSettings) -> Finding:
             f"{address}: {error.detail}",
             f"Have a server there that speaks {backend.protocol!r}, or correct the backend's settings.",
         )
-    return good(what, f"{address} is well, and has {counted(count, 'version', 'versions')} of models.")
+    return good(what, f"{address} is well, and has {counted(count, 'version')} of models.")

@@ -11,7 +11,8 @@ from kombu.exceptions import OperationalError
 
 from mlhub.common import topology
 from mlhub.common.settings import Settings
-from mlhub.doctor.finding import Finding, bad, counted, good, place, warning
+from mlhub.common.words import counted
+from mlhub.doctor.finding import Finding, bad, good, place, warning
 
 _WHAT: Final = "broker"
 _OLDEST: Final = (3, 10)
@@ -105,7 +106,7 @@ def _dead(connection: Connection) -> Finding:
     if count:
         return warning(
             what,
-            f"{counted(count, 'message', 'messages')} could not be worked off.",
+            f"{counted(count, 'message')} could not be worked off.",
             "Look at them (mlhub dead list) and at the logs of job workers; then mlhub dead retry, or empty.",
         )
     return good(what, "No message has ended there.")

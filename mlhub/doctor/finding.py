@@ -53,8 +53,3 @@ def bad(what: str, detail: str, advice: str) -> Finding:
 def place(url: str) -> str:
     """Return host and port of a URL, without the name and password that it may have."""
     return urlsplit(url).netloc.rpartition("@")[2] or "no address"
-
-
-def counted(number: int, one: str, several: str) -> str:
-    """Write a number of things: `1 worker takes`, `2 workers take`."""
-    return f"{number} {one if number == 1 else several}"

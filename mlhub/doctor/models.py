@@ -5,7 +5,8 @@ from typing import Final
 
 from mlhub.common.errors import MLHubError
 from mlhub.common.settings import Settings, SettingsError
-from mlhub.doctor.finding import Finding, bad, counted, good
+from mlhub.common.words import counted
+from mlhub.doctor.finding import Finding, bad, good
 from mlhub.storage.database import connect
 from mlhub.storage.inspection import stranded
 

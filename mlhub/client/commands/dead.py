@@ -6,7 +6,8 @@ import typer
 
 from mlhub.client.commands import options
 from mlhub.client.commands.terminal import connect, show
-from mlhub.client.commands.units import ago, counted
+from mlhub.client.commands.units import ago
+from mlhub.common.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,7 +8,7 @@ import typer
 
 from mlhub.client.commands import options
 from mlhub.client.commands.terminal import connect, note, show, show_line
-from mlhub.client.commands.units import counted
+from mlhub.common.words import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -16,12 +16,11 @@ import typer
 from mlhub.client.arrays import array_of
 from mlhub.client.commands.terminal import printable
 from mlhub.client.errors import HubError
+from mlhub.common.csvcells import boolean_of, delimiter_of, is_heading, number_of
 from mlhub.common.signature import Signature, TensorSpec
 
 _NPY: Final = b"\x93NUMPY"
 _OUTPUTS: Final = (".npy", ".json", ".csv")
-_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
-"""How CSV has them."""
 
 
 def parse(text: str) -> Any:
@@ -154,14 +153,16 @@ def _csv(content: bytes, what: str, signature: Signature | None) -> list[Any]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise HubError(f"{what} is not a text in UTF-8: {error.reason}.", code="bad_input") from error
-    first = text.partition("\n")[0]
-    separator = next((mark for mark in "\t;," if mark in first), ",")
-    table = [cells for cells in csv.reader(io.StringIO(text), delimiter=separator) if cells]
+    separator = delimiter_of(text.partition("\n")[0])
+    try:
+        table = [cells for cells in csv.reader(io.StringIO(text), delimiter=separator) if cells]
+    except csv.Error as error:
+        raise HubError(f"{what} is not CSV: {error}.", code="bad_input") from error
     if signature is not None and len(signature.inputs) > 1:
         return _columns(table, what, signature)
     if signature is not None and table and signature.inputs[0].datatype == "BYTES":
         return table
-    if table and _is_heading(table[0]):
+    if table and is_heading(table[0]):
         # Names of the columns.
         table = table[1:]
     if not table:
@@ -201,8 +202,8 @@ def _columns(table: list[list[str]], what: str, signature: Signature) -> list[di
 def _typed(text: str, spec: TensorSpec, what: str, row: int, column: int) -> Any:
     if spec.datatype == "BYTES":
         return None if not text and spec.allow_missing else text
-    if spec.datatype == "BOOL" and text.lower() in _BOOLEANS:
-        return _BOOLEANS[text.lower()]
+    if spec.datatype == "BOOL" and (value := boolean_of(text)) is not None:
+        return value
     return _cell(text, what, row, column)
 
 
@@ -210,25 +211,10 @@ def _cell(text: str, what: str, row: int, column: int) -> int | float | None:
     """Read a number; an empty cell is a missing one, and whether it may be missing the hub knows."""
     if not text.strip():
         return None
-    number = _number(text)
+    number = number_of(text)
     if number is None or math.isinf(number):
         raise HubError(
             f"{what} has {printable(text)!r} in row {row}, column {column}, which is no number.",
             code="bad_input",
         )
     return number
-
-
-def _number(text: str) -> int | float | None:
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        return number
-    return None
-
-
-def _is_heading(cells: list[str]) -> bool:
-    numbers = [_number(cell) for cell in cells if cell.strip()]
-    return None in numbers and not any(number is not None and math.isfinite(number) for number in numbers)

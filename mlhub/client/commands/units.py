@@ -39,8 +39,3 @@ def duration(seconds: float) -> str:
         if seconds >= length:
             return f"{int(seconds // length)} {name}"
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-
-
-def counted(number: int, one: str, several: str | None = None) -> str:
-    """Write a number of things: `1 message`, `2 messages`."""
-    return f"{number} {one if number == 1 else several or one + 's'}"

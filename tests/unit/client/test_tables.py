@@ -99,10 +99,3 @@ def test_a_long_output_is_cut_and_says_so() -> None:
     shown = text(tables.prediction(prediction))
     assert "and 20 more" in shown
     assert "p" in text(tables.predictions([prediction]))
-
-
-@pytest.mark.parametrize(("number", "words"), [(0, "0 messages"), (1, "1 message"), (2, "2 messages")])
-def test_a_number_of_things_is_written_as_people_do(number: int, words: str) -> None:
-    assert units.counted(number, "message") == words
-    assert units.counted(1, "is", "are") == "1 is"
-    assert units.counted(2, "is", "are") == "2 are"
