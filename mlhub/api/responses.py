@@ -10,6 +10,8 @@ import msgspec
 from mlhub.common.errors import UnacceptableError
 
 _MOST: Final = 1000
+_DIGITS: Final = 9
+"""Of the longest number that is read."""
 _DEFAULT: Final = 100
 
 
@@ -89,7 +91,7 @@ def limit_of(req: falcon.asgi.Request) -> int:
     text = req.get_param("limit")
     if text is None:
         return _DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and 1 <= int(text) <= _MOST):
         raise UnacceptableError(f"limit takes a whole number from 1 to {_MOST}.", code="bad_parameter")
     return int(text)
 

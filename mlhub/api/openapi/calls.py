@@ -20,7 +20,11 @@ class Call(msgspec.Struct, frozen=True):
     gives: str = "Anything"
     """Schema of what it answers; empty where there is no body, a media type where it is no JSON."""
     is_list: bool = False
+    files: tuple[str, ...] = ()
+    """Media types that the same may come in instead."""
     status: int = 200
+    others: Mapping[int, str] = {}
+    """What it gives, as above, with other statuses that mean success."""
     takes: Mapping[str, str] = {}
     """Schemas of bodies that it takes, by media type."""
     query: tuple[str, ...] = ()
@@ -35,38 +39,51 @@ _PAGES: Final = ("limit", "cursor")
 
 _PREDICT: Final = Call(
     "Predict, now or with `Prefer: respond-async` later",
-    "Answer",
+    "Predicted",
+    files=(NPY,),
+    others={202: "Prediction"},
     takes=_ROWS | _FILES,
     query=("version", "outputs", "webhook", "bulk"),
     headers=_WAITING,
 )
 _UNNAMED: Final = msgspec.structs.replace(_PREDICT, summary="Predict with the model that the body names")
 _DOWNLOAD: Final = Call(
-    "The very bytes that were uploaded", _BYTES, query=("version",), headers=("Range", "If-None-Match")
+    "The very bytes that were uploaded",
+    _BYTES,
+    others={206: _BYTES},
+    query=("version",),
+    headers=("Range", "If-Range", "If-None-Match"),
 )
-_CARD: Final = Call("The README of a version's bundle", "text/markdown", query=("version",))
+_CARD: Final = Call(
+    "The README of a version's bundle", "text/markdown", query=("version",), headers=("If-None-Match",)
+)
 _INFER: Final = Call(
     "Predict as the Open Inference Protocol has it",
-    "Inferred",
+    "Inference",
+    files=(_BYTES,),
+    others={202: "Prediction"},
     takes={JSON: "Tensors", _BYTES: "Bytes"},
-    headers=("Prefer",),
+    headers=("Inference-Header-Content-Length", *_WAITING),
 )
-_LIVE: Final = Call("Whether the API lives")
-_READY: Final = Call("Whether predictions can be answered; 503 names what is missing")
-_METADATA: Final = Call("What a model takes and gives, for clients of the Open Inference Protocol")
-_MODEL_READY: Final = Call("Whether a model can be asked")
+_LIVE: Final = Call("Whether the API lives", "Live")
+_READY: Final = Call("Whether predictions can be answered; 503 names what is missing", "Ready")
+_METADATA: Final = Call(
+    "What a model takes and gives, for clients of the Open Inference Protocol", "ModelMetadata"
+)
+_MODEL_READY: Final = Call("Whether a model can be asked", "ModelReady")
 _UPLOAD: Final = Call(
     "Add a version",
     "Version",
     status=202,
+    others={200: "Version", 201: "Version"},
     takes=_BUNDLE,
     query=("version",),
     headers=("Prefer", "Content-Digest"),
 )
 
 CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
-    "/": {"GET": Call("The hub itself, and its addresses")},
-    "/openapi.json": {"GET": Call("This description")},
+    "/": {"GET": Call("The hub itself, and its addresses", "Start")},
+    "/openapi.json": {"GET": Call("This description", headers=("If-None-Match",))},
     "/models": {
         "GET": Call(
             "List entries",
@@ -79,9 +96,11 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
         "GET": Call("An entry with its versions, newest first", "Model", headers=("If-None-Match",)),
         "POST": Call(
             "Create an entry; of a form, with its first version, or a prediction",
-            "Model",
+            "Created",
             status=201,
-            takes={JSON: "NewModel", FORM: "Upload"},
+            others={200: "Predicted", 202: "Version"},
+            takes={JSON: "NewModel", FORM: "EntryForm"},
+            headers=("Prefer",),
         ),
         "PUT": Call("Change the fields given", "Model", takes={JSON: "ModelChange"}, headers=("If-Match",)),
         "DELETE": Call("Remove an entry with its versions", "", status=204),
@@ -90,12 +109,19 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
     "/model/{name}/download": {"GET": _DOWNLOAD},
     "/model/{name}/card": {"GET": _CARD},
     "/model/{name}/export": {"GET": Call("An entry with all its bundles, as one file", export.MEDIA_TYPE)},
-    "/model/{name}/citation": {"GET": Call("BibTeX, or CFF where `Accept` says so", "application/x-bibtex")},
+    "/model/{name}/citation": {
+        "GET": Call(
+            "BibTeX, or CFF where `Accept` says so",
+            "application/x-bibtex",
+            files=("application/yaml",),
+            headers=("If-None-Match",),
+        )
+    },
     "/model/{name}/predict": {"GET": _PREDICT, "POST": _PREDICT},
     "/model/{name}/predict/image": {"GET": _PREDICT, "POST": _PREDICT},
     "/model/{name}/versions": {"GET": Call("Versions, newest first", "Version", is_list=True)},
     "/model/{name}/versions/{version}": {
-        "GET": Call("A version", "Version"),
+        "GET": Call("A version", "Version", headers=("If-None-Match",)),
         "DELETE": Call("Remove a version", "", status=204),
     },
     "/model/{name}/versions/{version}/download": {"GET": _DOWNLOAD},
@@ -105,13 +131,13 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
     "/uploads": {
         "POST": Call(
             "Begin a resumable upload (tus 1.0)",
-            "",
+            "ResumableUpload",
             status=201,
             headers=("Tus-Resumable", "Upload-Length", "Upload-Metadata"),
         )
     },
     "/uploads/{identity}": {
-        "GET": Call("What became of an upload"),
+        "GET": Call("What became of an upload", "ResumableUpload", headers=("Tus-Resumable",)),
         "HEAD": Call("Where an upload stands", "", headers=("Tus-Resumable",)),
         "PATCH": Call(
             "Send the next piece",
@@ -124,6 +150,7 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
             "Send the next piece, or give it up, where only POST gets through",
             "",
             status=204,
+            takes={"application/offset+octet-stream": "Bytes"},
             headers=("X-HTTP-Method-Override", "Tus-Resumable", "Upload-Offset"),
         ),
         "DELETE": Call("Give an upload up", "", status=204, headers=("Tus-Resumable",)),
@@ -133,6 +160,7 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
             "Import an entry that was exported",
             "Model",
             status=201,
+            others={200: "Model"},
             takes={export.MEDIA_TYPE: "Bytes", FORM: "Anything"},
             query=("name",),
         )
@@ -149,33 +177,48 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
             "A prediction; with `Prefer: wait=N` when it has ended", "Prediction", headers=("Prefer",)
         )
     },
-    "/predictions/{identity}/output": {"GET": Call("The outputs of a file of rows, as a file", _BYTES)},
+    "/predictions/{identity}/output": {
+        "GET": Call(
+            "The outputs of a file of rows, as a file; which kind, `Accept` says",
+            NPY,
+            files=tuple(_FILES),
+            others={206: NPY},
+            headers=("Range", "If-Range", "If-None-Match"),
+        )
+    },
     "/predictions/{identity}/events": {
-        "GET": Call("Server-sent events until the end", "text/event-stream", headers=("Last-Event-ID",))
+        "GET": Call(
+            "Server-sent events until the end; 204 when the client has seen that",
+            "text/event-stream",
+            others={204: ""},
+            headers=("Last-Event-ID",),
+        )
     },
     "/predictions/{identity}/cancel": {"POST": Call("Cancel a prediction", "Prediction")},
     "/health/live": {"GET": _LIVE},
     "/health/ready": {"GET": _READY},
-    "/status": {"GET": Call("All parts, well or not")},
-    "/backends": {"GET": Call("Backends", is_list=True)},
-    "/backends/{backend}": {"GET": Call("A backend")},
+    "/status": {"GET": Call("All parts, well or not", "Status")},
+    "/backends": {"GET": Call("Backends", "BackendState", is_list=True)},
+    "/backends/{backend}": {"GET": Call("A backend", "BackendState")},
     "/backends/{backend}/workers": {
-        "GET": Call("Sizes of a backend's pools"),
-        "PUT": Call("Bring pools to a size", status=202, takes={JSON: "Pools"}),
+        "GET": Call("Sizes of a backend's pools", "PoolStates"),
+        "PUT": Call("Bring pools to a size", "PoolStates", status=202, takes={JSON: "Pools"}),
     },
-    "/queues": {"GET": Call("Queues", is_list=True)},
-    "/queues/{queue}": {"GET": Call("A queue")},
-    "/queues/{queue}/messages": {"DELETE": Call("Empty a queue")},
+    "/queues": {"GET": Call("Queues", "QueueState", is_list=True)},
+    "/queues/{queue}": {"GET": Call("A queue", "QueueState")},
+    "/queues/{queue}/messages": {"DELETE": Call("Empty a queue", "Purged")},
     "/queues/mlhub.dead/messages": {
-        "GET": Call("Work that was given up"),
-        "DELETE": Call("Drop all work that was given up"),
+        "GET": Call("Work that was given up", "DeadLetter", is_list=True, query=("limit",)),
+        "DELETE": Call("Drop all work that was given up", "Purged"),
     },
-    "/queues/mlhub.dead/messages/{identity}/retry": {"POST": Call("Do work of one message once more")},
-    "/queues/mlhub.dead/retry": {"POST": Call("Do all work that was given up once more")},
-    "/workers": {"GET": Call("Worker processes that live", is_list=True)},
-    "/workers/{worker}": {"GET": Call("A worker process")},
+    "/queues/mlhub.dead/messages/{identity}/retry": {
+        "POST": Call("Do work of one message once more", "Retried")
+    },
+    "/queues/mlhub.dead/retry": {"POST": Call("Do all work that was given up once more", "Retried")},
+    "/workers": {"GET": Call("Worker processes that live", "WorkerState", is_list=True)},
+    "/workers/{worker}": {"GET": Call("A worker process", "WorkerState")},
     "/metrics": {"GET": Call("For Prometheus", "text/plain")},
-    "/v2": {"GET": Call("The server, for clients of the Open Inference Protocol")},
+    "/v2": {"GET": Call("The server, for clients of the Open Inference Protocol", "ServerMetadata")},
     "/v2/health/live": {"GET": _LIVE},
     "/v2/health/ready": {"GET": _READY},
     "/v2/models/{model}": {"GET": _METADATA},
@@ -184,7 +227,9 @@ CALLS: Final[Mapping[str, Mapping[str, Call]]] = {
     "/v2/models/{model}/versions/{version}/ready": {"GET": _MODEL_READY},
     "/v2/models/{model}/infer": {"POST": _INFER},
     "/v2/models/{model}/versions/{version}/infer": {"POST": _INFER},
-    "/v2/repository/index": {"POST": Call("All models", is_list=True, takes={JSON: "Anything"})},
+    "/v2/repository/index": {
+        "POST": Call("All models", "IndexEntry", is_list=True, takes={JSON: "IndexRequest"})
+    },
 }
 """By address and method. Pages for people are not among them."""
 

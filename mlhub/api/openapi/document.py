@@ -1,7 +1,7 @@
 """The description (OpenAPI 3.1), made of what the API answers at and of what is known of each call."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import mlhub
@@ -14,6 +14,15 @@ _PAGES: Final = ("/monitor", "/monitor/events", "/pages/{file}", "/docs")
 """For people, not for programs."""
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _BYTES: Final = {"type": "string", "format": "binary"}
+_MEANINGS: Final = {
+    200: "Done, or it was there already",
+    201: "Made, and ready",
+    202: "Accepted, to be done later",
+    204: "There is nothing more to come",
+    206: "The part that was asked for",
+    304: "The client has it already",
+}
+"""What other statuses say than the usual one of a call."""
 _PROBLEM: Final = {
     "description": "What is wrong, and what to do",
     "content": {PROBLEM_TYPE: {"schema": ref("Problem")}},
@@ -89,22 +98,22 @@ def _parameter(place: str, name: str, schema: Mapping[str, Any]) -> Mapping[str,
 
 
 def _answers(call: Call) -> Mapping[str, Any]:
-    answer: dict[str, Any] = {"description": call.summary}
-    if "/" in call.gives:
-        answer["content"] = {call.gives: {"schema": _BYTES}}
-    elif call.gives:
-        schema = ref(call.gives)
-        answer["content"] = {JSON: {"schema": many(schema) if call.is_list else schema}}
-    answers = {str(call.status): answer}
+    answers = {call.status: _answer(call.summary, call.gives, call.files, is_list=call.is_list)}
+    answers |= {status: _answer(_MEANINGS[status], gives) for status, gives in call.others.items()}
     if "If-None-Match" in call.headers:
-        answers["304"] = {"description": "The client has it already"}
-    if "X-Webhook" in call.headers:
-        later = {
-            "description": "Accepted, to be done later",
-            "content": {JSON: {"schema": ref("Prediction")}},
-        }
-        answers["202"] = later
-    return answers
+        answers[304] = _answer(_MEANINGS[304], "")
+    return {str(status): answer for status, answer in sorted(answers.items())}
+
+
+def _answer(
+    meaning: str, gives: str, files: Sequence[str] = (), *, is_list: bool = False
+) -> Mapping[str, Any]:
+    content: dict[str, Any] = {kind: {"schema": _BYTES} for kind in files}
+    if "/" in gives:
+        content[gives] = {"schema": _BYTES}
+    elif gives:
+        content[JSON] = {"schema": many(ref(gives)) if is_list else ref(gives)}
+    return {"description": meaning, "content": content} if content else {"description": meaning}
 
 
 def _content(takes: Iterable[tuple[str, str]]) -> Mapping[str, Any]:

@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
+from mlhub.common.deadletter import DeadLetter, Retried
 from mlhub.common.model import ModelState, ModelType, VersionState, Visibility
+from mlhub.common.oipserver import IndexEntry, IndexRequest, ModelMetadata, ServerMetadata
+from mlhub.common.operations import BackendState, Purged, WorkerState
+from mlhub.common.pool import PoolKind
 from mlhub.common.prediction import PredictionStatus
 
 Schema = Mapping[str, Any]
@@ -62,12 +68,48 @@ _INPUT: Final = _record(
     },
 )
 
+_FILE: Final = {"type": "string", "format": "binary"}
+_UPLOAD: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        **_FIELDS,
+        "type": _TYPE,
+        "version": _NAME,
+        "metadata": {**_TEXT, "description": "An object with any of these, as JSON."},
+        "file": _FILE,
+        "bundle": _FILE,
+    },
+}
+_PART: Final = _record(
+    "name",
+    "healthy",
+    name=_TEXT,
+    healthy={"type": "boolean"},
+    detail={**_TEXT, "description": "What is wrong."},
+)
+# These are records as they stand; they say of themselves what they are.
+_, _RECORDS = msgspec.json.schema_components(
+    (
+        BackendState,
+        WorkerState,
+        Purged,
+        DeadLetter,
+        Retried,
+        ServerMetadata,
+        ModelMetadata,
+        IndexRequest,
+        IndexEntry,
+    ),
+    ref_template="#/components/schemas/{name}",
+)
+
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Problem": _record(
         "type",
         "title",
         "status",
         "detail",
+        "instance",
         "code",
         type=_TEXT,
         title=_TEXT,
@@ -76,6 +118,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         instance=_TEXT,
         code={**_TEXT, "description": "For programs; stays the same."},
         errors=many(_record("pointer", "detail", pointer=_TEXT, detail=_TEXT)),
+        error={**_TEXT, "description": "The detail once more, for the Open Inference Protocol."},
     ),
     "NewModel": {
         "type": "object",
@@ -105,6 +148,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         citation=_TEXT,
         versions=many(ref("Version")),
     ),
+    "Created": {"anyOf": [ref("Model"), ref("Version")], "description": "A version, of a form's bundle."},
     "Version": _record(
         "version",
         "state",
@@ -157,27 +201,69 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         created_at=_TIME,
         started_at=_maybe(_TIME),
         completed_at=_maybe(_TIME),
-        metrics=_record(queue_time=_NUMBER, predict_time=_NUMBER),
+        labels=_ANYTHING,
+        metrics=_record("queue_time", "predict_time", queue_time=_NUMBER, predict_time=_NUMBER),
         progress=_record("done", "total", done=_COUNT, total=_COUNT),
-        urls=_record("get", "cancel", "events", get=_TEXT, cancel=_TEXT, events=_TEXT),
+        urls=_record("get", "cancel", "events", get=_TEXT, cancel=_TEXT, events=_TEXT, output=_TEXT),
         webhook=_OBJECT,
     ),
+    "Predicted": {
+        "anyOf": [ref("Answer"), ref("Inferred"), ref("Prediction")],
+        "description": "`Inferred` where it was asked for in that form; `Prediction` with "
+        "`Prefer: respond-async, wait=N` when it has ended by then.",
+    },
+    "Inference": {"anyOf": [ref("Inferred"), ref("Prediction")]},
     "Tensors": _record("inputs", inputs=many(_TENSOR), outputs=many(_OBJECT), id=_TEXT, parameters=_OBJECT),
     "Inferred": _record(
         "model_name", "outputs", model_name=_TEXT, model_version=_TEXT, id=_TEXT, outputs=many(_TENSOR)
     ),
-    "Upload": {
-        "type": "object",
-        "properties": {
-            **_FIELDS,
-            "type": _TYPE,
-            "version": _NAME,
-            "metadata": {**_TEXT, "description": "An object with any of these, as JSON."},
-            "file": {"type": "string", "format": "binary"},
-        },
-        "required": ["file"],
+    "Upload": {**_UPLOAD, "anyOf": [{"required": [name]} for name in ("file", "bundle")]},
+    "EntryForm": {
+        **_UPLOAD,
+        "properties": {**_UPLOAD["properties"], "image": _FILE},
+        "anyOf": [{"required": [name]} for name in ("file", "bundle", "image")],
+        "description": "With `image`, and for a model that is there, it is a prediction.",
     },
-    "Pools": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
+    "Pools": {
+        "type": "object",
+        "properties": {kind: {"type": "integer", "minimum": 0, "maximum": 1000} for kind in PoolKind},
+        "additionalProperties": False,
+        "minProperties": 1,
+    },
+    "PoolStates": _record("backend", backend=_TEXT, **{kind: ref("PoolState") for kind in PoolKind}),
+    "ResumableUpload": _record(
+        "id",
+        "model",
+        "state",
+        "offset",
+        "length",
+        id=_TEXT,
+        model=_NAME,
+        state=_TEXT,
+        offset=_COUNT,
+        length=_COUNT,
+        created_at=_TIME,
+        expires_at=_TIME,
+        version=_maybe(ref("Version")),
+    ),
+    "Start": _record("name", "version", "addresses", name=_TEXT, version=_TEXT, addresses=_OBJECT),
+    "Live": _record("live", live={"const": True}),
+    "Ready": _record("ready", ready={"const": True}),
+    "ModelReady": _record("name", "ready", name=_NAME, ready={"const": True}),
+    "Part": _PART,
+    "Status": _record(
+        *("version", "uptime", "ready", "broker", "database", "store", "backends"),
+        version=_TEXT,
+        python=_TEXT,
+        versions={"type": "object", "additionalProperties": _maybe(_TEXT)},
+        uptime={"type": "number"},
+        ready={"type": "boolean"},
+        broker=ref("Part"),
+        database=ref("Part"),
+        store=ref("Part"),
+        backends=many(ref("Part")),
+    ),
+    **_RECORDS,
     "Anything": _ANYTHING,
 }
 """By name."""
