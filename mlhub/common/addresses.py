@@ -17,6 +17,7 @@ _LONGEST: Final = 2048
 _URL: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9.])?|[0-9A-Fa-f:.]+")
 _PORTS: Final = {"http": 80, "https": 443}
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared)
 _FIRST_FREE: Final = 1024
 """Below it ports belong to well-known services, which must not get to read what a client has sent there."""
 
@@ -29,6 +30,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def local_url(host: str, port: int) -> str:
+    """Return where this machine reaches what listens on a host: on loopback, if that is everywhere."""
+    host = _EVERYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Reach(msgspec.Struct, frozen=True):

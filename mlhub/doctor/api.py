@@ -4,16 +4,14 @@ from collections.abc import Iterator
 
 import requests
 
+from mlhub.common.addresses import local_url
 from mlhub.common.settings import Settings
 from mlhub.doctor.finding import Finding, bad, good, warning
-
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared)
 
 
 def look_at_api(settings: Settings) -> Iterator[Finding]:
     """Ask it whether it is ready."""
-    host = _EVERYWHERE.get(settings.host, settings.host)
-    url = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    url = local_url(settings.host, settings.port)
     try:
         answer = requests.get(f"{url}/health/ready", timeout=10)
         body = answer.json()

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from mlhub.doctor.finding import Finding
+    from mlhub.local.instance import Instance
 
 _STYLES: Final = {"good": "green", "warning": "yellow", "bad": "bold red"}
 
@@ -46,16 +47,32 @@ def doctor(
 
 
 def _environment(data: Path) -> dict[str, str]:
-    """Return the settings of the hub of `mlhub up` in a folder; none when there is no such hub."""
+    """Return the settings of the hub of `mlhub up` in a folder; none when there is no such hub.
+
+    Of one that does not run only those that nothing else says: what was set on purpose is meant.
+    """
     import msgspec  # noqa: PLC0415
 
     from mlhub.local.instance import Instance  # noqa: PLC0415
     from mlhub.local.program import Plan  # noqa: PLC0415
 
+    instance = Instance(data)
     try:
-        return msgspec.json.decode(Instance(data).plan.read_bytes(), type=Plan).environment
+        environment = msgspec.json.decode(instance.plan.read_bytes(), type=Plan).environment
     except (OSError, msgspec.DecodeError):
         return {}
+    if _runs(instance):
+        return environment
+    return {name: value for name, value in environment.items() if name not in os.environ}
+
+
+def _runs(instance: "Instance") -> bool:
+    try:
+        from mlhub.local import processes  # noqa: PLC0415
+    except ImportError:
+        # Without the extra that starts hubs none runs here.
+        return False
+    return processes.find_watcher(instance.folder) is not None
 
 
 def _show(findings: "list[Finding]") -> None:

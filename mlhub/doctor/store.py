@@ -12,6 +12,7 @@ from mlhub.doctor.finding import Finding, bad, good, warning
 from mlhub.storage.stores import create_bundle_store
 
 _GIB: Final = 1024**3
+_GRIDFS: Final = "gridfs"
 _LEAST: Final = _GIB
 """Bytes below which a disk is as good as full."""
 _LITTLE: Final = 0.1
@@ -20,7 +21,7 @@ _LITTLE: Final = 0.1
 
 def look_at_store(settings: Settings) -> Iterator[Finding]:
     """Look whether the bundle store takes bundles."""
-    if "://" not in settings.bundles and settings.bundles != "gridfs" and not Path(settings.bundles).exists():
+    if "://" not in settings.bundles and settings.bundles != _GRIDFS and not Path(settings.bundles).exists():
         yield bad(
             "bundle store",
             f"The folder {Path(settings.bundles).absolute()} is not there.",
@@ -48,7 +49,8 @@ def look_at_folders(settings: Settings) -> Iterator[Finding]:
             yield bad(what, f"The folder {folder} cannot be written.", "Give the workers' user the right to.")
         else:
             yield good(what, f"{folder} can be written.")
-    bundles = {} if "://" in settings.bundles else {"bundle store": Path(settings.bundles).absolute()}
+    is_folder = "://" not in settings.bundles and settings.bundles != _GRIDFS
+    bundles = {"bundle store": Path(settings.bundles).absolute()} if is_folder else {}
     yield from _room(folders | bundles)
 
 

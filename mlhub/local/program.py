@@ -2,6 +2,8 @@
 
 import msgspec
 
+from mlhub.common.addresses import local_url
+
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """How to start a program, and when to stop it."""
@@ -37,8 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """Where the API answers on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 (compared)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return local_url(self.host, self.port)
 
 
 class Failure(msgspec.Struct, frozen=True):

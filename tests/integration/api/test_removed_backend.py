@@ -104,6 +104,26 @@ def test_a_prediction_that_was_accepted_before_waits_for_it(
     assert (done["status"], done["output"]) == ("succeeded", digits.expected[0])
 
 
+def test_an_upload_in_pieces_is_kept_until_it_is_back(hub: Any, later: Any, name: str, digits: Any) -> None:
+    content = digits.bundle + b"\0"
+    told = {
+        "Upload-Length": str(len(content)),
+        "Upload-Metadata": f"model {base64.b64encode(name.encode()).decode()}",
+    }
+    place = hub.call("POST", "/uploads", headers=told).headers["Location"]
+
+    def send(to: Any, offset: int) -> requests.Response:
+        headers = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
+        answer: requests.Response = to.call("PATCH", place, data=content[offset:], headers=headers)
+        return answer
+
+    refused = send(later, 0)
+    assert (refused.status_code, refused.json()["code"]) == (409, CODE)
+    # All of it is there; what is left to do is to make a version of it.
+    assert send(hub, len(content)).status_code == 204
+    assert hub.call("GET", place).json()["version"]["version"] == "2"
+
+
 def test_it_moves_to_another_backend_and_back(hub: Any, later: Any, name: str, digits: Any) -> None:
     moved = later.call("PUT", f"/model/{name}", json={"backend": OTHER}).json()
     assert (moved["backend"], moved["state"], moved["versions"][0]["state"]) == (

@@ -272,6 +272,12 @@ def test_servers_that_are_away_or_something_else(settings: Any, backend: str, st
     assert "'oip'" in other.advice
 
 
+def test_a_server_whose_models_are_not_the_hubs_is_well(settings: Any, backend: str, hub: Any) -> None:
+    external = {"protocol": "external", "addresses": [hub.server_url]}
+    (found,) = look_at_backends(settings(backends={backend: external}))
+    assert (found.state, "not the hub's" in found.detail) == (State.GOOD, True)
+
+
 def test_an_api_that_is_away_or_something_else(settings: Any, stranger: HTTPServer) -> None:
     (away,) = look_at_api(settings(port=1))
     assert away.state is State.WARNING
