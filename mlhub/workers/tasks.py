@@ -22,7 +22,7 @@ from mlhub.workers.validation.job import ValidationJob
 
 _LOG: Final = logging.getLogger(__name__)
 
-_BRIEF: Final = 2
+_BRIEF: Final = 4
 """Groups of a long lane that are done between two pauses: others wait for what the database does for them."""
 
 Predict = Callable[..., list[bytes]]

@@ -50,7 +50,7 @@ class Predictions:
 
 @pytest.mark.parametrize(
     ("queue", "is_contended", "sizes"),
-    [("backlog", True, [2, 2, 1]), ("backlog", False, [5]), ("jobs", True, [5])],
+    [("backlog", True, [4, 1]), ("backlog", False, [5]), ("jobs", True, [5])],
 )
 def test_a_backlog_is_done_in_small_pieces_while_others_want_the_processors(
     queue: str, is_contended: bool, sizes: list[int]
