@@ -77,6 +77,11 @@ class Courtesy:
         """Whether others want the processors, as far as the work that ended last could tell."""
         return self._contended
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for their turn."""
+        return self._turn.waiting
+
     @contextmanager
     def working(self, *, is_small: bool = False) -> Iterator[None]:
         """Pause after the block, if processors were wanted by others during it.
