@@ -137,7 +137,7 @@ def _located(read: Callable[[int, int], Rows], count: int, first: int) -> Rows:
             try:
                 _counted(read(place, place + 1), 1)
             except UnacceptableError as own:
-                reason = own.fields[0].detail if own.fields else own.detail
+                reason = _reason(own)
                 brief = f"Row {first + place + 1} of the file cannot be used"
                 raise RowError(f"{brief}: {reason}", brief=f"{brief}.") from error
         raise
@@ -147,6 +147,16 @@ def _counted(given: Rows, count: int) -> Rows:
     if given.single or given.count != count:
         raise UnacceptableError("It is not one row of this model.", code="bad_input")
     return given
+
+
+def _reason(error: UnacceptableError) -> str:
+    """Return why a row cannot be used, with the place in it where that is known by a name."""
+    if not error.fields:
+        return error.detail
+    (field, *_) = error.fields
+    # The pointer begins with those to the rows and to the only one of them.
+    place = "/".join(field.pointer.split("/")[3:])
+    return f"{field.detail.rstrip('.')} (at {place})." if place and not place.isdigit() else field.detail
 
 
 def _json_rows(lines: Sequence[bytes], signature: Signature) -> Rows:

@@ -81,11 +81,11 @@ def _with_missing(text: bytes, dtype: np.dtype[Any], depth: int, pointer: str) -
         raise _bad(*_place(detail, pointer)) from error
 
 
-def missing(datatype: str, *, allow_missing: bool = False) -> str:
+def missing(datatype: str, *, allow_missing: bool = False, where: str = "here") -> str:
     """Return the sentence about a value that is missing where none may be."""
     if allow_missing:
         return f"A value is missing here, and {datatype} has nothing that stands for that."
-    return "A value is missing (null or NaN), and the model takes no missing values here."
+    return f"A value is missing (null or NaN), and the model takes no missing values {where}."
 
 
 def _is_missing(message: str) -> bool:

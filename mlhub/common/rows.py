@@ -223,7 +223,7 @@ def _check_missing(array: Array, spec: TensorSpec, pointer: str) -> None:
     elif kind != "O" or None not in array.ravel().tolist():
         return
     if not spec.allow_missing:
-        raise _bad(pointer, jsontensor.missing(spec.datatype))
+        raise _bad(pointer, jsontensor.missing(spec.datatype, where=f"in {spec.name!r}"))
 
 
 def _check_shape(array: Array, spec: TensorSpec, pointer: str, *, single: bool) -> None:

@@ -77,6 +77,8 @@ class KerasRuntime:
         # It wraps each error in a text of many lines, of which the first says nothing.
         keras.config.disable_traceback_filtering()
         _limit_threads(options.threads)
+        self._engine_errors = _engine_errors()
+        self._unreadable: tuple[type[Exception], ...] = (*UNREADABLE, *self._engine_errors)
 
     def load(self, folder: Path) -> GraphModel:
         """Load the one model file in `folder`.
@@ -91,8 +93,10 @@ class KerasRuntime:
             _check_config(path)
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
             own = _signature(model)
-            return GraphModel(_compute(model, own), own, declared, size_bytes=_size(model))
-        except UNREADABLE as error:
+            return GraphModel(
+                _compute(model, own), own, declared, size_bytes=_size(model), refused=self._engine_errors
+            )
+        except self._unreadable as error:
             raise artefact.unreadable(path, error) from error
 
 
@@ -256,6 +260,15 @@ def _limit_threads(count: int) -> None:
         from mlhub.servers.tensorflow import limit_threads  # noqa: PLC0415 - only where Keras runs on it
 
         limit_threads(count)
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    """Return what the engine raises besides Python's own errors."""
+    if keras.backend.backend() != "tensorflow":
+        return ()
+    import tensorflow as tf  # noqa: PLC0415 - only where Keras runs on it
+
+    return (tf.errors.OpError,)
 
 
 def _size(model: Any) -> int:

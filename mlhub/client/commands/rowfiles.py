@@ -16,6 +16,7 @@ import typer
 from mlhub.client.arrays import array_of
 from mlhub.client.commands.terminal import printable
 from mlhub.client.errors import HubError
+from mlhub.common import badjson
 from mlhub.common.csvcells import boolean_of, delimiter_of, is_heading, number_of
 from mlhub.common.signature import Signature, TensorSpec
 
@@ -129,7 +130,7 @@ def _json(content: bytes, what: str) -> Any:
     try:
         given = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HubError(f"{what} is not JSON: {error}.", code="bad_input") from error
+        raise HubError(f"{what} {badjson.fault(content, error)}.", code="bad_input") from error
     if isinstance(given, dict) and given.keys() == {"input"}:
         # The body of the HTTP call is as welcome as the rows in it.
         return given["input"]

@@ -179,4 +179,4 @@ def test_infinity_is_refused_in_any_case(hub: Any, boosted: tuple[str, list[int]
 
 
 def refused(answer: requests.Response) -> tuple[int, bool]:
-    return answer.status_code, "the model takes no missing values here" in answer.json()["detail"]
+    return answer.status_code, "the model takes no missing values" in answer.json()["detail"]

@@ -250,6 +250,20 @@ def test_empty_cells_of_a_table_are_missing_where_they_may_be() -> None:
     assert (read_rows["city"].tolist(), read_rows["note"].tolist()) == (["a", None], ["x", ""])
 
 
+def test_the_column_of_a_bad_row_is_named() -> None:
+    good = b'{"age": 1, "city": "a", "smoker": true}\n'
+    for bad, said in (
+        (b'{"age": "x", "city": "a", "smoker": true}', r"Expected float, got str \(at age\)\."),
+        (b'{"age": null, "city": "a", "smoker": true}', r"takes no missing values here \(at age\)\."),
+    ):
+        content = good + bad + b"\n"
+        with pytest.raises(RowError, match=r"Row 2 of the file cannot be used: .*" + said):
+            read(content, scanned(content, BulkForm.JSON_LINES, TABLE), TABLE)
+    content = b"age,city,smoker\n1,a,true\n,a,true\n"
+    with pytest.raises(RowError, match=r"Row 2 of the file .* takes no missing values in 'age'\."):
+        read(content, scanned(content, BulkForm.CSV, TABLE), TABLE)
+
+
 def test_the_bad_number_of_an_array_is_named() -> None:
     rows = ROWS.copy()
     rows[7, 1] = np.nan

@@ -120,7 +120,7 @@ def test_what_is_missing_is_refused_elsewhere_with_its_place() -> None:
             "/input",
         ),
     ):
-        with pytest.raises(UnacceptableError, match="the model takes no missing values here") as caught:
+        with pytest.raises(UnacceptableError, match="the model takes no missing values") as caught:
             refused()
         assert caught.value.fields[0].pointer == pointer
 
@@ -130,7 +130,7 @@ def test_what_is_missing_is_refused_elsewhere_with_its_place() -> None:
     [
         (np.array([[1e300, 1.0]]), "A number here is too large for FP32."),
         (np.array([[np.inf, 1.0]]), "Infinity is not a value that a model can use."),
-        (np.array([[np.nan, 1.0]]), "the model takes no missing values here."),
+        (np.array([[np.nan, 1.0]]), "the model takes no missing values in 'x'."),
         (np.array([[True, False]]), "The model takes FP32 here, not BOOL; send 0 and 1 as numbers."),
         (np.array([["a", "b"]]), "The model takes FP32 here, not BYTES."),
     ],

@@ -151,6 +151,7 @@ def test_what_it_was_trained_with_does_not_matter(load: Load) -> None:
 def test_text_is_taken_on_tensorflow_alone(tmp_path: Path) -> None:
     program = """
 import sys, pathlib, numpy as np
+from mlhub.common.errors import UnacceptableError
 from mlhub.servers.keras import KerasRuntime, keras
 from mlhub.servers.options import RuntimeOptions
 folder = pathlib.Path(sys.argv[1])
@@ -160,6 +161,15 @@ keras.Model(given, {"number": words(given)}).save(folder / "model.keras")
 model = KerasRuntime(RuntimeOptions(max_memory=2**28)).load(folder)
 rows = np.array([[b"yes"], [b"maybe"]], dtype=object)
 print([spec.datatype for spec in model.signature.inputs], model.predict({"word": rows}, ())["number"].tolist())
+place = keras.Input((1,), dtype="int64", name="place")
+keras.Model(place, keras.layers.Embedding(3, 2)(place)).save(folder / "model.keras")
+model = KerasRuntime(RuntimeOptions(max_memory=2**28)).load(folder)
+try:
+    model.predict({"place": np.array([[7]])}, ())
+except UnacceptableError as error:
+    print(error.detail.partition(":")[0])
+(folder / "model.keras").unlink()
+keras.Model(given, {"number": words(given)}).save(folder / "model.keras")
 """
     ended = subprocess.run(
         (sys.executable, "-c", program, str(tmp_path)),
@@ -169,6 +179,7 @@ print([spec.datatype for spec in model.signature.inputs], model.predict({"word":
         check=False,
         timeout=120,
     )
-    assert ended.stdout.strip() == "['BYTES'] [[2], [0]]", ended.stderr
+    said = ["['BYTES'] [[2], [0]]", "The model refuses this input"]
+    assert ended.stdout.splitlines() == said, ended.stderr
     with pytest.raises(UnacceptableError, match="start this server with KERAS_BACKEND=tensorflow"):
         KerasRuntime(RuntimeOptions(max_memory=2**28)).load(tmp_path)
