@@ -16,7 +16,7 @@ _STORE: Final = "a folder, 'gridfs', or an address such as s3://bucket/prefix"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+")
 _DATABASE_NAME: Final = re.compile(r'[^\s/\\."$*<>:|?\x00]{1,63}')
-_SECRET: Final = re.compile(r"[\x21-\x7e]+")
+_SECRET: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 def _split(text: str, schemes: Collection[str]) -> SplitResult | None:
@@ -92,7 +92,9 @@ def _host(text: str) -> str:
 
 def _token(text: str) -> str:
     if _SECRET.fullmatch(text) is None:
-        raise ValueError("write one word of visible ASCII characters, or leave the setting out for no login")
+        raise ValueError(
+            "write visible ASCII characters without blanks at the ends, or leave the setting out for no login"
+        )
     return text
 
 

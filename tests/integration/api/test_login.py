@@ -66,6 +66,6 @@ def test_the_token_lets_in_and_health_needs_none(closed_hub: Hub) -> None:
 def test_listening_for_others_needs_a_token(host: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mlhub", "api", "--host", host]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60)
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert "MLHUB_TOKEN" in run.stderr
     assert "Traceback" not in run.stderr

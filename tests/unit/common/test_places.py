@@ -73,7 +73,7 @@ def refusal(**given: str) -> str:
         ("host", "http://127.0.0.1", "127.0.0.1"),
         ("host", "", "127.0.0.1"),
         ("token", "", "leave the setting out"),
-        ("token", "two words", "one word"),
+        ("token", "hush\n", "without blanks"),
         ("frameworks", '["caffe"]', "'sklearn'"),
         ("frameworks", "sklearn", '["sklearn", "keras"]'),
         ("port", "65536", "65535"),
@@ -123,6 +123,7 @@ def test_what_is_wrong_is_named_with_what_to_write(name: str, value: str, instea
         ("management_url", "https://name:password@rabbit.example:15671"),
         ("host", "::1"),
         ("token", "s3cret-+/="),
+        ("token", "a token's value"),
     ],
 )
 def test_what_is_right_is_taken(name: str, value: str) -> None:
