@@ -195,7 +195,7 @@ class OperationsService:
         """Add what the broker does not tell of jobs: it has no times of the messages in quorum queues."""
         if queue.oldest_age is not None or queue.backend is None:
             return queue
-        if queue.name != topology.jobs_queue_name(queue.backend):
+        if queue.name not in [jobs.name for jobs in topology.job_queues(queue.backend)]:
             return queue
         try:
             since = self._oldest(queue.backend)
