@@ -171,8 +171,8 @@ class Models:
 
     @staticmethod
     def slow_to_answer(gate: Path) -> Any:
-        """Return a model that answers what is not zero once a file is there."""
-        answer = Code(f"lambda rows: (rows.any() and {waiting(gate)}, rows)[1]")
+        """Return a model that answers what is above zero once a file is there; at its load it is tried with less."""
+        answer = Code(f"lambda rows: ((rows > 0).any() and {waiting(gate)}, rows)[1]")
         return FunctionTransformer(answer).fit([[0.0]])
 
 
