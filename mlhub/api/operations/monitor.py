@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -14,17 +14,14 @@ from mlhub.api.operations.beat import Beat
 from mlhub.api.operations.history import STEP, History
 from mlhub.api.operations.registry import Registry
 from mlhub.api.operations.service import OperationsService
-from mlhub.api.operations.watch import Watch
+from mlhub.api.operations.watch import Watch, known
 from mlhub.api.services.health import Part
 from mlhub.common import metrics
-from mlhub.common.errors import MLHubError
 from mlhub.common.operations import BackendState, Point, QueueState, WorkerState
 from mlhub.common.prediction import Prediction
 from mlhub.common.pulse import Failure
 from mlhub.common.tally import Reading
 from mlhub.storage.points import PointStore
-
-T = TypeVar("T")
 
 _PAUSE: Final = 2.0
 """Seconds between two states."""
@@ -124,11 +121,11 @@ class MonitorService:
         """Return how the hub is now."""
         operations = self._operations
         health, backends, queues, workers, failed = await asyncio.gather(
-            _known(operations.health),
-            _known(operations.backends),
-            _known(operations.queues),
-            _known(operations.workers),
-            _known(self._failed.get),
+            known(operations.health),
+            known(operations.backends),
+            known(operations.queues),
+            known(operations.workers),
+            known(self._failed.get),
         )
         readings = self._readings()
         failures = [failure for _, _, latest in readings for failure in latest]
@@ -166,22 +163,14 @@ class MonitorService:
             begun = asyncio.get_running_loop().time()
             point = self._history.take([(name, readings) for name, readings, _ in self._readings()])
             if not recalled:
-                before = await _known(lambda: asyncio.to_thread(self._points.latest))
+                before = await known(lambda: asyncio.to_thread(self._points.latest))
                 if recalled := before is not None:
                     self._history.recall(before)
             if point is not None:
                 # The page has it in any case; what the database missed is missing after a restart.
-                await _known(partial(asyncio.to_thread, self._points.keep, point))
+                await known(partial(asyncio.to_thread, self._points.keep, point))
             # However long the database took.
             await asyncio.sleep(max(0.0, begun + STEP - asyncio.get_running_loop().time()))
-
-
-async def _known(ask: Callable[[], Awaitable[T]]) -> T | None:
-    """Return an answer; nothing when whoever is asked is away."""
-    try:
-        return await ask()
-    except MLHubError:
-        return None
 
 
 def _shown(prediction: Prediction) -> FailedPrediction:

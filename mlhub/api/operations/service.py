@@ -4,20 +4,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import msgspec
 
 from mlhub.api.operations.registry import Registry
-from mlhub.api.operations.watch import Watch
+from mlhub.api.operations.watch import Watch, known
 from mlhub.api.services.health import LONGEST, Health
 from mlhub.common import topology
 from mlhub.common.backend import BackendSettings
 from mlhub.common.errors import NotFoundError, UnavailableError
 from mlhub.common.operations import BackendState, PoolState, Purged, QueueState, WorkerState
 from mlhub.common.sampling import QueueSampler
-
-T = TypeVar("T")
 
 Oldest = Callable[[str], datetime | None]
 """Tells since when the oldest asynchronous prediction of a backend waits; blocking."""
@@ -144,7 +141,7 @@ class OperationsService:
 
     async def without_broker(self) -> list[BackendState]:
         """Return all backends with what is known of them while the broker is away."""
-        looks = _known(self._health), _known(self._sizes)
+        looks = known(self._health.get), known(self._sizes.get)
         health, sizes = await asyncio.gather(*looks)
         parts = {} if health is None else {part.name: part for part in health.backends}
         return [
@@ -206,14 +203,6 @@ class OperationsService:
             return queue
         age = max(0.0, (datetime.now(UTC) - since).total_seconds())
         return msgspec.structs.replace(queue, oldest_age=age)
-
-
-async def _known(watch: Watch[T]) -> T | None:
-    """Return what a look saw, or nothing: the rest of a backend is worth telling without."""
-    try:
-        return await watch.get()
-    except UnavailableError:
-        return None
 
 
 class PurgeService:

@@ -75,3 +75,11 @@ class Watch(Generic[T]):
         else:
             self._error = None
             self._last = (seen, begun)
+
+
+async def known(ask: Callable[[], Awaitable[T]]) -> T | None:
+    """Return an answer; nothing when whoever is asked is away, and the rest is worth telling without."""
+    try:
+        return await ask()
+    except MLHubError:
+        return None

@@ -97,12 +97,8 @@ class UploadService:
         if target.must_create:
             self._require_new(target.model)
             return
-        try:
-            model = self._models.get(target.model)
-        except NotFoundError:
-            if not target.may_create:
-                raise
-        else:
+        model = self._existing(target)
+        if model is not None:
             self._entries.require_backend(model)
 
     def finish(self, target: Target, writer: BundleWriter) -> Uploaded:
@@ -159,16 +155,20 @@ class UploadService:
 
     def _entry(self, target: Target) -> tuple[Model, bool]:
         """Return the entry, and whether it was made now."""
-        if not target.must_create:
-            try:
-                model = self._models.get(target.model)
-            except NotFoundError:
-                if not target.may_create:
-                    raise
-            else:
-                _check_type(model, target.fields)
-                return model, False
+        model = None if target.must_create else self._existing(target)
+        if model is not None:
+            _check_type(model, target.fields)
+            return model, False
         return self._entries.create(target.model, target.fields).model, True
+
+    def _existing(self, target: Target) -> Model | None:
+        """Return the entry; nothing where there is none and the upload may make it."""
+        try:
+            return self._models.get(target.model)
+        except NotFoundError:
+            if not target.may_create:
+                raise
+            return None
 
     def _require_new(self, name: str) -> None:
         try:
